@@ -1,0 +1,270 @@
+"""Tenants, people, passwords, sign-in sessions and API keys: who is asking, and for whom.
+
+Secrets are never kept: passwords as argon2id, tokens and keys (which have the entropy to do
+without) as sha256. Keys carry a checksum, so a mistyped one is refused without asking the database.
+"""
+
+import hashlib
+import re
+import secrets
+import zlib
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from threading import BoundedSemaphore
+
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+from sqlalchemy import func, insert, select, text, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from api import bus, ledger
+from api.db import enter_tenant
+from api.errors import BadRequest, Conflict, RateLimited, Unauthenticated
+from api.settings import settings
+from api.tables import ApiKey, Member, SignInSession, Tenant, User, new_id, own
+
+_BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_KEY_RANDOM = 30
+_EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+|[^@\s]+@localhost")
+_PASSWORD_LENGTHS = range(8, 257)
+
+_hasher = PasswordHasher()
+# Each hash takes 64 MiB for its time; a burst of sign-ins must not take the process down.
+_hashing = BoundedSemaphore(4)
+# Checked where there is no such user, so that "no such user" takes as long as "wrong password".
+_NOBODY = "$argon2id$v=19$m=65536,t=3,p=4$c29tZXNhbHRzb21lc2FsdA$" + "A" * 43
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who asks, for which tenant, and by what (`key-…` or the user's id, for the books)."""
+
+    tenant_id: str
+    user_id: str
+    key_id: str | None = None
+
+    @property
+    def name(self) -> str:
+        return self.key_id or self.user_id
+
+
+# -- people ---------------------------------------------------------------------------------------
+
+
+def sign_up(session: Session, *, email: str, password: str, tenant_name: str) -> Actor:
+    """A new person with a new tenant of their own and its first credits (anonymous transaction)."""
+    address = _checked_email(email)
+    if len(password) not in _PASSWORD_LENGTHS:
+        raise BadRequest("A password has 8 to 256 characters.", param="password")
+    name = tenant_name.strip()
+    if not 1 <= len(name) <= 80:
+        raise BadRequest("A tenant's name has 1 to 80 characters.", param="tenant")
+    with _hashing:
+        password_hash = _hasher.hash(password)
+    actor = Actor(tenant_id=new_id("ten-"), user_id=new_id("user-"))
+    enter_tenant(session, actor.tenant_id)
+    session.execute(
+        insert(Tenant).values(id=actor.tenant_id, name=name, slug=_slug(name, actor.tenant_id))
+    )
+    try:
+        session.execute(
+            insert(User).values(id=actor.user_id, email=address, password_hash=password_hash)
+        )
+    except IntegrityError as error:
+        raise Conflict(
+            f"There is an account for {address} already. Sign in instead.",
+            code="email_taken",
+            param="email",
+        ) from error
+    session.add(Member(tenant_id=actor.tenant_id, user_id=actor.user_id, role="owner"))
+    session.flush()
+    if settings().sign_up_credits:
+        ledger.grant(
+            session,
+            actor.tenant_id,
+            settings().sign_up_credits,
+            grant_id=f"grant/sign-up/{actor.tenant_id}",
+            reason="sign-up credits",
+            actor=actor.user_id,
+        )
+    return actor
+
+
+def sign_in(session: Session, *, email: str, password: str) -> tuple[Actor, str]:
+    """The actor and a new session token (anonymous transaction)."""
+    address = email.strip().lower()
+    counter = f"sign-in:{hashlib.sha256(address.encode()).hexdigest()}"
+    attempts = bus.count_up(counter, window_seconds=900)
+    if attempts > settings().sign_in_attempts_max:
+        raise RateLimited("Too many attempts for this address. Try again in 15 minutes.")
+    row = session.execute(
+        text("SELECT user_id, password_hash, tenant_id FROM find_user(:address)"),
+        {"address": address},
+    ).one_or_none()
+    with _hashing:
+        right = _verify(row.password_hash if row else _NOBODY, password)
+    if row is None or not right:
+        raise Unauthenticated("No account has this e-mail and password.", code="invalid_sign_in")
+    bus.forget(counter)
+    actor = Actor(tenant_id=row.tenant_id, user_id=row.user_id)
+    enter_tenant(session, actor.tenant_id)
+    return actor, open_session(session, actor)
+
+
+def open_session(session: Session, actor: Actor) -> str:
+    """A new token for a browser; only its hash is kept."""
+    token = secrets.token_urlsafe(32)
+    session.add(
+        SignInSession(
+            token_hash=_sha256(token),
+            tenant_id=actor.tenant_id,
+            user_id=actor.user_id,
+            expires_at=datetime.now(UTC) + timedelta(days=settings().session_days_max),
+        )
+    )
+    session.flush()
+    return token
+
+
+def sign_out(session: Session, token: str) -> None:
+    """The token counts no more; one that never did is no error."""
+    row = session.get(SignInSession, _sha256(token))
+    if row is not None:
+        session.delete(row)
+
+
+def user(session: Session, actor: Actor) -> tuple[User, Tenant]:
+    return (
+        session.execute(select(User).where(User.id == actor.user_id)).scalar_one(),
+        session.execute(select(Tenant).where(Tenant.id == actor.tenant_id)).scalar_one(),
+    )
+
+
+# -- who is asking (anonymous transaction) --------------------------------------------------------
+
+
+def by_key(session: Session, key: str) -> Actor:
+    """Whose key this is. Raises Unauthenticated for one that is mistyped, unknown or revoked."""
+    if not _checksum_fits(key):
+        raise Unauthenticated(
+            "That is not one of our API keys (they start with tk- and carry a checksum). "
+            "Copy it again, or make a new one."
+        )
+    row = session.execute(
+        text("SELECT key_id, tenant_id, user_id FROM find_api_key(:hash)"), {"hash": _sha256(key)}
+    ).one_or_none()
+    if row is None:
+        raise Unauthenticated("This API key is unknown or was revoked.")
+    enter_tenant(session, row.tenant_id)
+    session.execute(
+        update(ApiKey)
+        .where(
+            ApiKey.id == row.key_id,
+            (ApiKey.used_at.is_(None)) | (ApiKey.used_at < func.now() - text("interval '1 min'")),
+        )
+        .values(used_at=func.now())
+    )
+    return Actor(tenant_id=row.tenant_id, user_id=row.user_id, key_id=row.key_id)
+
+
+def by_session(session: Session, token: str, now: datetime) -> Actor:
+    """Whose browser this is. Raises Unauthenticated where the session ended or went idle."""
+    row = session.execute(
+        text("SELECT tenant_id, user_id, seen_at, expires_at FROM find_session(:hash)"),
+        {"hash": _sha256(token)},
+    ).one_or_none()
+    idle = timedelta(days=settings().session_idle_days)
+    if row is None or row.expires_at < now or row.seen_at + idle < now:
+        raise Unauthenticated("Your session has ended. Sign in again.", code="session_ended")
+    if row.seen_at + timedelta(minutes=1) < now:
+        enter_tenant(session, row.tenant_id)
+        session.execute(
+            update(SignInSession)
+            .where(SignInSession.token_hash == _sha256(token))
+            .values(seen_at=func.now())
+        )
+    return Actor(tenant_id=row.tenant_id, user_id=row.user_id)
+
+
+# -- keys -----------------------------------------------------------------------------------------
+
+
+def make_key(session: Session, actor: Actor, *, name: str) -> tuple[ApiKey, str]:
+    """A new key and its secret, which is shown this once."""
+    count = session.execute(
+        select(func.count())
+        .select_from(ApiKey)
+        .where(ApiKey.tenant_id == actor.tenant_id, ApiKey.revoked_at.is_(None))
+    ).scalar_one()
+    if count >= settings().api_keys_max:
+        raise BadRequest(
+            f"There are {count} keys, and {settings().api_keys_max} is the most (api_keys_max). "
+            "Revoke one first.",
+            code="api_keys_max",
+        )
+    random = "".join(secrets.choice(_BASE62) for _ in range(_KEY_RANDOM))
+    key = f"tk-{random}{_checksum(random)}"
+    row = ApiKey(
+        id=new_id("key-"),
+        tenant_id=actor.tenant_id,
+        created_by=actor.user_id,
+        name=name.strip()[:80] or "key",
+        key_hash=_sha256(key),
+        prefix=key[:7],
+        last4=key[-4:],
+    )
+    session.add(row)
+    session.flush()
+    return row, key
+
+
+def keys(session: Session, actor: Actor) -> list[ApiKey]:
+    query = select(ApiKey).where(ApiKey.tenant_id == actor.tenant_id, ApiKey.revoked_at.is_(None))
+    return list(session.execute(query.order_by(ApiKey.created_at.desc())).scalars())
+
+
+def revoke_key(session: Session, actor: Actor, key_id: str) -> None:
+    key = own(session, ApiKey, key_id, tenant_id=actor.tenant_id)
+    key.revoked_at = key.revoked_at or datetime.now(UTC)
+
+
+# -- below the verbs ------------------------------------------------------------------------------
+
+
+def _checked_email(email: str) -> str:
+    address = email.strip().lower()
+    if len(address) > 254 or not _EMAIL.fullmatch(address):
+        raise BadRequest(f"{email[:254]!r} is not an e-mail address.", param="email")
+    return address
+
+
+def _slug(name: str, tenant_id: str) -> str:
+    """A readable part of model names; the id's tail keeps two tenants of one name apart."""
+    words = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:24].rstrip("-")
+    return f"{words or 'tenant'}-{tenant_id[-6:]}"
+
+
+def _verify(password_hash: str, password: str) -> bool:
+    try:
+        return _hasher.verify(password_hash, password)
+    except (VerificationError, InvalidHashError):
+        return False
+
+
+def _sha256(secret: str) -> bytes:
+    return hashlib.sha256(secret.encode()).digest()
+
+
+def _checksum(random: str) -> str:
+    """CRC32 in six base-62 digits: catches typing errors and tells scanners a real key."""
+    rest, digits = zlib.crc32(random.encode()), ""
+    for _ in range(6):
+        rest, digit = divmod(rest, 62)
+        digits = _BASE62[digit] + digits
+    return digits
+
+
+def _checksum_fits(key: str) -> bool:
+    random, checksum = key[3:-6], key[-6:]
+    return key.startswith("tk-") and len(random) == _KEY_RANDOM and _checksum(random) == checksum

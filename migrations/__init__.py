@@ -1,0 +1,1 @@
+"""Alembic migrations, and the roles, policies and triggers that guard the tables."""
