@@ -5,13 +5,15 @@ models that the operator mirrors live under `models/`.
 """
 
 import hashlib
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import boto3
+import orjson
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -21,6 +23,10 @@ from api.settings import settings
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_s3.type_defs import CompletedPartTypeDef
+
+
+class Damaged(Exception):
+    """A file's bytes are not what its hash says."""
 
 
 def dataset_key(tenant_id: str, dataset_id: str) -> str:
@@ -34,6 +40,10 @@ def encoding_prefix(tenant_id: str, encoding_id: str) -> str:
 def checkpoint_prefix(tenant_id: str, job_id: str, *, attempt: int, step: int) -> str:
     """The attempt is part of the name, so a zombie can never write into its successor's files."""
     return f"tenants/{tenant_id}/jobs/{job_id}/{attempt}/step-{step}/"
+
+
+HELD_OUT = "held_out.json"
+"""Beside an encoding: some rows that are never trained on, as messages."""
 
 
 def adapter_prefix(tenant_id: str, adapter_id: str) -> str:
@@ -64,13 +74,21 @@ def put_file(key: str, path: Path) -> str:
     """Upload a local file, in parts where it is large. Returns its sha256."""
     with _refusals(key):
         _client().upload_file(str(path), settings().s3_bucket, key)
-    return sha256(path)
+    return sha256_of(path)
 
 
 def get(key: str) -> bytes:
     with _refusals(key):
         body = _client().get_object(Bucket=settings().s3_bucket, Key=key)["Body"]
         return body.read()
+
+
+def json_bytes(value: Any) -> bytes:
+    return orjson.dumps(value, option=orjson.OPT_INDENT_2)
+
+
+def get_json(key: str) -> Any:
+    return orjson.loads(get(key))
 
 
 def stream(key: str, *, chunk_bytes: int = 1 << 20) -> Iterator[bytes]:
@@ -80,11 +98,18 @@ def stream(key: str, *, chunk_bytes: int = 1 << 20) -> Iterator[bytes]:
         yield from body.iter_chunks(chunk_bytes)
 
 
-def get_file(key: str, path: Path) -> None:
-    """Download to `path`; a download cut off half-way never leaves a file of that name."""
+def get_file(key: str, path: Path, *, sha256: str | None = None) -> None:
+    """Download to `path`; what was cut off or is Damaged never has that name."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with _refusals(key):
-        _client().download_file(settings().s3_bucket, key, str(path))
+    partial = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
+    try:
+        with _refusals(key):
+            _client().download_file(settings().s3_bucket, key, str(partial))
+        if sha256 is not None and sha256_of(partial) != sha256:
+            raise Damaged(key)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def keys(prefix: str) -> Iterator[str]:
@@ -188,7 +213,7 @@ class Upload:
         self._buffer.clear()
 
 
-def sha256(path: Path) -> str:
+def sha256_of(path: Path) -> str:
     """Hex digest of a file, read in chunks."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -7,7 +7,7 @@
 from api.jobs.lease import Beat, Claim, Fenced, beat, checkpoint, claim, record
 from api.jobs.moves import MOVES, events_after
 from api.jobs.request import Submission
-from api.jobs.settle import cancel, cancelled, fail, finish, sweep
+from api.jobs.settle import cancel, cancelled, fail, finish, hand_back, sweep
 from api.jobs.submit import QuoteAnswer, admit_waiting, checkpoints, find, page, quote, submit
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "fail",
     "find",
     "finish",
+    "hand_back",
     "page",
     "quote",
     "record",

@@ -79,6 +79,23 @@ def cancelled(session: Session, claimed: Claim) -> None:
     _cancel(session, locked(session, claimed))
 
 
+def hand_back(session: Session, claimed: Claim, *, reason: str) -> None:
+    """The worker cannot go on by a fault of ours: the same as being lost, only sooner."""
+    job = locked(session, claimed)
+    write(
+        session,
+        job,
+        [
+            Notice(
+                level=Level.WARN,
+                code="attempt_failed",
+                message=f"This attempt broke on our side ({reason})",
+            )
+        ],
+    )
+    _take_back(session, job)
+
+
 def sweep(session: Session) -> None:
     """Take back every lease that ran out, and ring for what waits. System transaction, on beat."""
     lost = session.execute(

@@ -1,0 +1,124 @@
+"""Sign up, in and out; who I am; API keys."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Request, Response
+from pydantic import Field
+
+from api import ledger, tenants
+from api.db import enter_tenant
+from api.routes.door import Anonymous, InTenant, Who, cookie_name, unix
+from api.settings import settings
+from api.spec import Frozen
+from api.tables import ApiKey
+
+router = APIRouter(tags=["account"])
+
+Short = Annotated[str, Field(max_length=256)]
+
+
+class SignUp(Frozen):
+    email: Short
+    password: Short
+    tenant: Short
+
+
+class SignIn(Frozen):
+    email: Short
+    password: Short
+
+
+class NewKey(Frozen):
+    name: Short = "key"
+
+
+@router.post("/auth/sign-up", status_code=201)
+def sign_up(body: SignUp, response: Response, session: Anonymous) -> dict[str, Any]:
+    actor = tenants.sign_up(
+        session, email=body.email, password=body.password, tenant_name=body.tenant
+    )
+    _set_cookie(response, tenants.open_session(session, actor))
+    return _me(session, actor)
+
+
+@router.post("/auth/sign-in")
+def sign_in(body: SignIn, response: Response, session: Anonymous) -> dict[str, Any]:
+    actor, token = tenants.sign_in(session, email=body.email, password=body.password)
+    _set_cookie(response, token)
+    return _me(session, actor)
+
+
+@router.post("/auth/sign-out")
+def sign_out(request: Request, response: Response, session: InTenant) -> dict[str, bool]:
+    if token := request.cookies.get(cookie_name()):
+        tenants.sign_out(session, token)
+    response.delete_cookie(cookie_name(), path="/")
+    return {"signed_out": True}
+
+
+@router.get("/me")
+def me(actor: Who, session: InTenant) -> dict[str, Any]:
+    return _me(session, actor)
+
+
+@router.get("/credits")
+def balance(actor: Who, session: InTenant) -> dict[str, Any]:
+    """The balance, in micro-credits (1 credit = 1,000,000)."""
+    return {"object": "balance"} | _credits(session, actor)
+
+
+@router.get("/api_keys")
+def list_keys(actor: Who, session: InTenant) -> dict[str, Any]:
+    return {"object": "list", "data": [_key(row) for row in tenants.keys(session, actor)]}
+
+
+@router.post("/api_keys", status_code=201)
+def make_key(body: NewKey, actor: Who, session: InTenant) -> dict[str, Any]:
+    """The secret is in this answer and never again."""
+    row, key = tenants.make_key(session, actor, name=body.name)
+    session.refresh(row)
+    return _key(row) | {"key": key}
+
+
+@router.delete("/api_keys/{key_id}")
+def revoke_key(key_id: str, actor: Who, session: InTenant) -> dict[str, Any]:
+    tenants.revoke_key(session, actor, key_id)
+    return {"id": key_id, "object": "api_key", "deleted": True}
+
+
+def _me(session: InTenant, actor: tenants.Actor) -> dict[str, Any]:
+    enter_tenant(session, actor.tenant_id)
+    user, tenant = tenants.user(session, actor)
+    return {
+        "user": {"id": user.id, "email": user.email},
+        "tenant": {"id": tenant.id, "name": tenant.name, "slug": tenant.slug},
+        "credits": _credits(session, actor),
+    }
+
+
+def _credits(session: InTenant, actor: tenants.Actor) -> dict[str, int]:
+    found = ledger.balance(session, actor.tenant_id)
+    return {"available": found.available, "held": found.held, "posted": found.posted}
+
+
+def _key(row: ApiKey) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "object": "api_key",
+        "name": row.name,
+        "redacted": f"{row.prefix}…{row.last4}",
+        "created_at": unix(row.created_at),
+        "used_at": unix(row.used_at),
+    }
+
+
+def _set_cookie(response: Response, token: str) -> None:
+    response.set_cookie(
+        cookie_name(),
+        token,
+        max_age=settings().session_days_max * 86_400,
+        path="/",
+        httponly=True,
+        secure=settings().public_url.startswith("https:"),
+        samesite="lax",
+    )

@@ -1,0 +1,95 @@
+"""What every route stands on: who is asking, their transaction, and lists in OpenAI's shape.
+
+A cookie counts only for requests that our own pages make: an unsafe method from another origin is
+refused. The tenant's transaction commits before the response starts (`scope="function"`), so a
+client never holds a 200 for what was not stored.
+"""
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+from fastapi import Depends, Query, Request
+from sqlalchemy.orm import Session
+
+from api import tenants
+from api.db import anonymous_transaction, transaction
+from api.errors import Forbidden, Unauthenticated
+from api.settings import settings
+from api.tenants import Actor
+
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+def cookie_name() -> str:
+    """Bound to our host and to https where we have it; plain on a developer's machine."""
+    return "__Host-tunery" if settings().public_url.startswith("https:") else "tunery_session"
+
+
+def who(request: Request) -> Actor:
+    """The caller, by API key or by session cookie. Raises Unauthenticated."""
+    scheme, _, key = request.headers.get("authorization", "").partition(" ")
+    with anonymous_transaction() as session:
+        if scheme.lower() == "bearer":
+            return tenants.by_key(session, key.strip())
+        if token := request.cookies.get(cookie_name()):
+            _refuse_foreign_origin(request)
+            return tenants.by_session(session, token, datetime.now(UTC))
+    raise Unauthenticated(
+        "No API key was sent. Send `Authorization: Bearer tk-…`; keys are made under Settings or "
+        "by `tunery up`."
+    )
+
+
+Who = Annotated[Actor, Depends(who, scope="function")]
+
+
+def tenant_transaction(actor: Who) -> Iterator[Session]:
+    with transaction(actor.tenant_id) as session:
+        yield session
+
+
+def nobody_transaction() -> Iterator[Session]:
+    with anonymous_transaction() as session:
+        yield session
+
+
+InTenant = Annotated[Session, Depends(tenant_transaction, scope="function")]
+Anonymous = Annotated[Session, Depends(nobody_transaction, scope="function")]
+
+
+def limit_of(limit: Annotated[int, Query(ge=0)] = 20) -> int:
+    """OpenAI's clients send 0 for the default; more than a page is a page."""
+    return min(limit or 20, settings().page_items_max)
+
+
+Limit = Annotated[int, Depends(limit_of)]
+
+
+def listed(items: Sequence[dict[str, Any]], limit: int) -> dict[str, Any]:
+    """One page of `limit` out of a query that asked for one more."""
+    data = list(items[:limit])
+    return {
+        "object": "list",
+        "data": data,
+        "first_id": data[0]["id"] if data else None,
+        "last_id": data[-1]["id"] if data else None,
+        "has_more": len(items) > limit,
+    }
+
+
+def unix(moment: datetime | None) -> int | None:
+    return int(moment.timestamp()) if moment else None
+
+
+def _refuse_foreign_origin(request: Request) -> None:
+    origin = request.headers.get("origin")
+    if request.method in _SAFE or origin is None:
+        return
+    allowed = {urlsplit(settings().public_url).netloc, request.headers.get("host", "")}
+    if urlsplit(origin).netloc not in allowed:
+        raise Forbidden(
+            f"Requests from {origin} cannot use a browser's session here. Use an API key.",
+            code="foreign_origin",
+        )

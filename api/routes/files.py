@@ -1,0 +1,226 @@
+"""Files: upload streamed into storage, list, look, read, report, delete."""
+
+import re
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import StreamingResponse
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect
+
+from api import datasets, storage
+from api.db import transaction
+from api.errors import BadRequest, TooLarge
+from api.routes.door import InTenant, Who, listed, unix
+from api.routes.multipart import Form
+from api.settings import settings
+from api.tables import Dataset, own
+
+router = APIRouter(prefix="/files", tags=["files"])
+
+PURPOSES = ("fine-tune", "assistants", "batch", "vision", "user_data", "evals")
+FLUSH_BYTES = 1 << 20
+FORM_BYTES = 1 << 20
+"""What a form may weigh beside its file."""
+
+
+@router.post(
+    "",
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {
+                "multipart/form-data": {
+                    "schema": {
+                        "type": "object",
+                        "required": ["file", "purpose"],
+                        "properties": {
+                            "file": {"type": "string", "format": "binary"},
+                            "purpose": {"type": "string", "enum": list(PURPOSES)},
+                        },
+                    }
+                }
+            },
+        }
+    },
+)
+async def upload(request: Request, actor: Who) -> dict[str, Any]:
+    """Store a file as it arrives; a worker then reads every row of it."""
+    dataset_id = datasets.new_dataset_id()
+    key = storage.dataset_key(actor.tenant_id, dataset_id)
+    sink = storage.Upload(key)
+    form = Form(request.headers.get("content-type", ""))
+    try:
+        await _receive(request, form, sink)
+        purpose = _checked(form, sink)
+        await run_in_threadpool(sink.complete)
+    except BaseException:
+        await run_in_threadpool(sink.abort)
+        raise
+
+    def seal() -> dict[str, Any]:
+        with transaction(actor.tenant_id) as session:
+            return _file(
+                datasets.seal(
+                    session,
+                    dataset_id=dataset_id,
+                    tenant_id=actor.tenant_id,
+                    filename=_plain_name(form.filename or ""),
+                    purpose=purpose,
+                    size=sink.size,
+                    sha256=sink.sha256,
+                )
+            )
+
+    try:
+        return await run_in_threadpool(seal)
+    except BaseException:
+        await run_in_threadpool(storage.delete_prefix, key)
+        raise
+
+
+@router.get("")
+def list_files(
+    actor: Who,
+    session: InTenant,
+    after: str | None = None,
+    limit: Annotated[int, Query(ge=0)] = 10_000,
+    order: Literal["asc", "desc"] = "desc",
+    purpose: str | None = None,
+) -> dict[str, Any]:
+    limit = min(limit or 10_000, 10_000)
+    found = datasets.page(
+        session,
+        actor.tenant_id,
+        after=after,
+        limit=limit,
+        newest_first=order == "desc",
+        purpose=purpose,
+    )
+    return listed([_file(row) for row in found], limit)
+
+
+@router.get("/{file_id}")
+def retrieve(file_id: str, actor: Who, session: InTenant) -> dict[str, Any]:
+    return _file(own(session, Dataset, file_id, tenant_id=actor.tenant_id))
+
+
+@router.get("/{file_id}/report")
+def report(file_id: str, actor: Who, session: InTenant) -> dict[str, Any]:
+    """What inspection found: counts, and every problem by line, capped with a count."""
+    dataset = own(session, Dataset, file_id, tenant_id=actor.tenant_id)
+    return {
+        "object": "file.report",
+        "file_id": file_id,
+        "status": dataset.status,
+        "report": dataset.report,
+    }
+
+
+@router.get("/{file_id}/content", response_class=StreamingResponse)
+def content(file_id: str, actor: Who, session: InTenant) -> StreamingResponse:
+    dataset = own(session, Dataset, file_id, tenant_id=actor.tenant_id)
+    chunks = _started(storage.stream(storage.dataset_key(actor.tenant_id, file_id)))
+    return StreamingResponse(
+        chunks,
+        media_type="application/octet-stream",
+        headers={
+            "content-length": str(dataset.bytes),
+            "content-disposition": f'attachment; filename="{_ascii(dataset.filename)}"',
+            "x-content-type-options": "nosniff",
+        },
+    )
+
+
+@router.delete("/{file_id}")
+def delete(file_id: str, actor: Who, session: InTenant) -> dict[str, Any]:
+    datasets.delete(session, actor.tenant_id, file_id)
+    return {"id": file_id, "object": "file", "deleted": True}
+
+
+async def _receive(request: Request, form: Form, sink: storage.Upload) -> None:
+    """Read the whole body, a part of it at a time in memory. Raises TooLarge, BadRequest."""
+    total = 0
+    too_large = False
+    try:
+        async for chunk in request.stream():
+            total += len(chunk)
+            # What is over the limit is still read, and thrown away: a client that is cut off while
+            # it sends sees a broken pipe instead of the reason.
+            too_large = too_large or total > settings().upload_bytes_max + FORM_BYTES
+            if too_large:
+                continue
+            form.feed(chunk)
+            if form.pending >= FLUSH_BYTES:
+                await run_in_threadpool(sink.write, form.take())
+                too_large = sink.size > settings().upload_bytes_max
+    except ClientDisconnect as error:
+        raise BadRequest("The upload was cut off. Send it again.", code="upload_cut_off") from error
+    if form.pending and not too_large:
+        await run_in_threadpool(sink.write, form.take())
+    if too_large or sink.size > settings().upload_bytes_max:
+        raise TooLarge(
+            f"A file has at most {settings().upload_bytes_max:,} bytes (upload_bytes_max). "
+            "Split it into several.",
+            param="file",
+        )
+    if not form.complete:
+        raise BadRequest(
+            "The upload was cut off: the form's closing boundary never came. Send it again.",
+            code="upload_cut_off",
+        )
+
+
+def _checked(form: Form, sink: storage.Upload) -> str:
+    purpose = form.fields.get("purpose", "")
+    if purpose not in PURPOSES:
+        raise BadRequest(
+            f"The purpose is {purpose!r}. Send one of {', '.join(PURPOSES)}; "
+            '"fine-tune" for training data.',
+            param="purpose",
+        )
+    if form.filename is None:
+        raise BadRequest("There is no part named `file`.", param="file")
+    if sink.size == 0:
+        raise BadRequest("The file is empty.", code="empty_file", param="file")
+    return purpose
+
+
+def _file(row: Dataset) -> dict[str, Any]:
+    report = row.report or {}
+    return {
+        "id": row.id,
+        "object": "file",
+        "bytes": row.bytes,
+        "created_at": unix(row.created_at),
+        "filename": row.filename,
+        "purpose": row.purpose,
+        "status": row.status,
+        "status_details": report.get("fault"),
+        "sha256": row.sha256,
+        "rows": report.get("rows"),
+        "good_rows": report.get("good"),
+        "bad_rows": report.get("bad"),
+    }
+
+
+def _plain_name(name: str) -> str:
+    """The name is data only: no path, no control characters."""
+    tail = re.split(r"[\\/]", name)[-1]
+    return "".join(c for c in tail if c.isprintable())[:255] or "upload"
+
+
+def _ascii(name: str) -> str:
+    return "".join(c if c.isascii() and c not in '"\\' else "_" for c in name)
+
+
+def _started(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """Fetch the first chunk now, while a missing object can still be answered with an error."""
+    first = next(chunks, b"")
+
+    def all_chunks() -> Iterator[bytes]:
+        yield first
+        yield from chunks
+
+    return all_chunks()

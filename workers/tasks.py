@@ -1,0 +1,46 @@
+"""Every task, a few lines each: a name, a transaction's edge, a verb."""
+
+from api import chat as chat_verbs
+from api import datasets, dispatch, jobs
+from api.db import transaction
+from workers import chat, inspection, run
+from workers.app import WARM, app
+
+
+@app.task(name=dispatch.TRAIN)
+def train() -> None:
+    """Some job is queued: take jobs until none is left."""
+    run.drain()
+
+
+@app.task(name=dispatch.INSPECT)
+def inspect(dataset_id: str) -> None:
+    inspection.inspect(dataset_id)
+
+
+@app.task(name=dispatch.ENCODE)
+def encode(encoding_id: str) -> None:
+    inspection.encode(encoding_id)
+
+
+@app.task(name=dispatch.CHAT)
+def answer(turn_id: str) -> None:
+    chat.answer(turn_id)
+
+
+@app.task(name=dispatch.SWEEP)
+def sweep() -> None:
+    """What beat rings for: everything that was not nudged, lost or left behind."""
+    for verb in (datasets.sweep, jobs.admit_waiting, jobs.sweep, chat_verbs.sweep):
+        with transaction() as session:
+            verb(session)
+
+
+@app.task(name=WARM["train"])
+def warm_train() -> None:
+    run.warm()
+
+
+@app.task(name=WARM["chat"])
+def warm_chat() -> None:
+    chat.warm()
