@@ -1,14 +1,14 @@
 """A job's life, verb by verb: quote, submit, claim, record, checkpoint, finish, cancel, sweep.
 
 `request` turns what was asked into a spec, `moves` holds the legal moves and writes events,
-`submit` takes a job into the queue, `lease` is what a worker does with it, `settle` ends it.
+`admission` takes a job into the queue, `lease` is what a worker does with it, `settle` ends it.
 """
 
+from api.jobs.admission import QuoteAnswer, admit_waiting, checkpoints, find, page, quote, submit
 from api.jobs.lease import Beat, Claim, Fenced, beat, checkpoint, claim, record
 from api.jobs.moves import MOVES, events_after
 from api.jobs.request import Submission
 from api.jobs.settle import cancel, cancelled, fail, finish, hand_back, sweep
-from api.jobs.submit import QuoteAnswer, admit_waiting, checkpoints, find, page, quote, submit
 
 __all__ = [
     "MOVES",

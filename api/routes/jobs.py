@@ -8,8 +8,8 @@ from fastapi import APIRouter, Header, Request
 from api import adapters, jobs, storage
 from api.errors import NotFound
 from api.events import TERMINAL, Eval, JobStatus, Level, Notice, Record, Sample, Saved, Status, Step
+from api.jobs.admission import adapter as adapter_of
 from api.jobs.moves import records_before
-from api.jobs.submit import adapter as adapter_of
 from api.routes.door import InTenant, Limit, Who, listed, unix
 from api.settings import settings
 from api.tables import Checkpoint, Encoding, Job

@@ -4,7 +4,7 @@ Whatever a file looks like (alpaca, OpenAI messages, sharegpt), a row becomes a 
 which the assistant's with weight 1 are learned. `words` says what there is, `parse` reads.
 """
 
-from api.rows.parse import detect, ignored, parse_row
+from api.rows.parse import detect, ignored, parse_row, shown
 from api.rows.words import (
     FILE_CODES,
     Container,
@@ -30,4 +30,5 @@ __all__ = [
     "detect",
     "ignored",
     "parse_row",
+    "shown",
 ]

@@ -113,7 +113,7 @@ def parse_row(
 
 def ignored(obj: dict[str, Any], form: Form) -> Iterator[str]:
     """Names of what the row has and its form does not read: `id`, `messages[].created`."""
-    yield from (key for key in obj if key not in _READ[form])
+    yield from (shown(key) for key in obj if key not in _READ[form])
     if form is Form.ALPACA:
         return
     name = _LIST_FIELD[form]
@@ -121,7 +121,12 @@ def ignored(obj: dict[str, Any], form: Form) -> Iterator[str]:
     seen: set[str] = set()
     for turn in turns if isinstance(turns, list) else ():
         seen.update(turn.keys() - {"weight", *_KEYS[form]} if isinstance(turn, dict) else ())
-    yield from (f"{name}[].{key}" for key in sorted(seen))
+    yield from (f"{name}[].{shown(key)}" for key in sorted(seen))
+
+
+def shown(name: str) -> str:
+    """A user's name for a field, safe to show and to store: no control characters, not long."""
+    return repr(name[:40])[1:-1]
 
 
 class _Findings:
@@ -360,7 +365,7 @@ def _too_many(found: _Findings, count: int, field: str, messages_max: int) -> bo
 
 def _refuse(found: _Findings, obj: dict[str, Any], names: dict[str, str], prefix: str) -> bool:
     """A field that holds something and that we would have to leave out. True where there is one."""
-    refused = [key for key in obj if key in names and obj[key]]
+    refused = [key for key in obj if key in names and obj[key] not in (None, "", [], {})]
     for key in refused:
         says = f"holds {names[key]}, which are not supported yet. Remove the field or the row."
         found.about(Code.NOT_SUPPORTED, f"{prefix}{key}", says)
@@ -380,7 +385,7 @@ def _unknown_form(obj: dict[str, Any]) -> str:
             "The row is one object around a list. Upload the list itself as a JSON array, or one "
             "object a line."
         )
-    names = ", ".join(f"`{key[:40]}`" for key in list(obj)[:10]) or "nothing"
+    names = ", ".join(f"`{shown(key)}`" for key in list(obj)[:10]) or "nothing"
     return f"The row has {names}: no form that we know. {known}"
 
 

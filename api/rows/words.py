@@ -59,6 +59,9 @@ class ProblemCode(StrEnum):
     NO_ANSWER = "no_answer"
     NOTHING_SUPERVISED = "nothing_supervised"
     LAST_TURN_NOT_ASSISTANT = "last_turn_not_assistant"
+    # What a base model makes of it.
+    TOO_LONG = "too_long"
+    TEMPLATE_REFUSED = "template_refused"
 
 
 FILE_CODES = frozenset(

@@ -7,11 +7,11 @@ cache. Shapes: H query heads, K key-value heads, G = H / K, T positions, L of on
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import functional
 from transformers import AttentionInterface
 
 NAME = "tunery_packed"
@@ -21,12 +21,23 @@ class UnsupportedAttention(ValueError):
     """This model's attention does something that packed rows cannot do exactly."""
 
 
-def packed_attention(
+class _Scores(NamedTuple):
+    """How this layer scores a query against a key, and how far back it looks."""
+
+    scale: float
+    window: int | None
+    softcap: float | None
+
+    def reaches(self, length: int) -> bool:
+        return self.window is None or self.window >= length
+
+
+def packed_attention(  # noqa: PLR0917 - transformers' order
     module: nn.Module,
     query: Tensor,
     key: Tensor,
     value: Tensor,
-    attention_mask: Tensor | None,
+    _attention_mask: Tensor | None,
     scaling: float | None = None,
     dropout: float = 0.0,
     row_lengths: Sequence[int] | None = None,
@@ -38,16 +49,17 @@ def packed_attention(
     if dropout or others.get("s_aux") is not None or not getattr(module, "is_causal", True):
         raise UnsupportedAttention("attention with dropout, sinks or no causal order")
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+    scores = _Scores(scale, sliding_window, softcap)
     if row_lengths is None:
-        mixed = _one(query, key, value, scale, sliding_window, softcap)
+        mixed = _one(query, key, value, scores)
         return mixed.transpose(1, 2).contiguous(), None
     if query.is_cuda and softcap is None and query.dtype in (torch.bfloat16, torch.float16):
-        return _flash(query, key, value, row_lengths, scale, sliding_window), None
+        return _flash(query, key, value, row_lengths, scores), None
     lengths = list(row_lengths)
     rows = [
-        _row(q, k, v, scale, sliding_window, softcap)
+        _row(q, k, v, scores)
         for q, k, v in zip(
-            query.split(lengths, 2), key.split(lengths, 2), value.split(lengths, 2), strict=True
+            *(torch.split(part, lengths, 2) for part in (query, key, value)), strict=True
         )
     ]
     return torch.cat(rows).unsqueeze(0), None
@@ -57,15 +69,16 @@ def _row(
     query: Tensor,
     key: Tensor,
     value: Tensor,
-    scale: float,
-    window: int | None,
-    softcap: float | None,
+    scores: _Scores,
 ) -> Tensor:
-    """One row, [1, H, L, D] to [L, H, D]: on a CPU by batched products, measured faster than SDPA."""
+    """One row, [1, H, L, D] to [L, H, D]: batched products, faster than SDPA on a CPU."""
     length = query.shape[2]
-    if query.is_cuda or softcap is not None or length > _BMM_TOKENS_MAX or (window or length) < length:
-        return _one(query, key, value, scale, window, softcap)[0].transpose(0, 1)
-    mixed: Tensor = _GroupedQuery.apply(query[0], key[0], value[0], scale)
+    simple = scores.softcap is None and scores.reaches(length)
+    if query.is_cuda or not simple or length > _BMM_TOKENS_MAX:
+        return _one(query, key, value, scores)[0].transpose(0, 1)
+    mixed: Tensor = _GroupedQuery.apply(  # type: ignore[no-untyped-call]
+        query[0], key[0], value[0], scores.scale
+    )
     return mixed
 
 
@@ -87,8 +100,7 @@ class _GroupedQuery(torch.autograd.Function):
         q = query.reshape(-1, groups * length, width)
         k, v = key.contiguous(), value.contiguous()
         mask = _causal_mask(length, groups, query.dtype)
-        scores = torch.baddbmm(mask, q, k.transpose(1, 2), alpha=scale)
-        shares = torch.softmax(scores, -1)
+        shares = torch.softmax(torch.baddbmm(mask, q, k.transpose(1, 2), alpha=scale), -1)
         ctx.save_for_backward(q, k, v, shares)
         ctx.scale = scale
         return torch.bmm(shares, v).view(heads, length, width).transpose(0, 1)
@@ -118,36 +130,34 @@ def _one(
     query: Tensor,
     key: Tensor,
     value: Tensor,
-    scale: float,
-    window: int | None,
-    softcap: float | None,
+    scores: _Scores,
 ) -> Tensor:
     """One sequence, [1, H, L, D] to [1, H, L, D]; keys may reach back into a cache."""
     length, reach = query.shape[2], key.shape[2]
-    if softcap is not None:
-        return _softcapped(query, key, value, scale, window, softcap)
-    masked = length > 1 and (length != reach or (window or reach) < reach)
-    mask = _band(length, reach, window, query.device) if masked else None
-    return F.scaled_dot_product_attention(
+    if scores.softcap is not None:
+        return _softcapped(query, key, value, scores, scores.softcap)
+    masked = not scores.reaches(reach) or (length > 1 and length != reach)
+    mask = _band(length, reach, scores.window, query.device) if masked else None
+    return functional.scaled_dot_product_attention(
         query,
         key,
         value,
         attn_mask=mask,
         is_causal=length > 1 and not masked,
-        scale=scale,
+        scale=scores.scale,
         enable_gqa=query.shape[1] != key.shape[1],
     )
 
 
 def _softcapped(
-    query: Tensor, key: Tensor, value: Tensor, scale: float, window: int | None, softcap: float
+    query: Tensor, key: Tensor, value: Tensor, scores: _Scores, softcap: float
 ) -> Tensor:
     groups = query.shape[1] // key.shape[1]
     key, value = key.repeat_interleave(groups, 1), value.repeat_interleave(groups, 1)
-    scores = torch.matmul(query, key.transpose(2, 3)) * scale
-    scores = torch.tanh(scores / softcap) * softcap
-    seen = _band(query.shape[2], key.shape[2], window, query.device)
-    shares = torch.softmax(scores.masked_fill(~seen, float("-inf")).float(), -1)
+    capped = torch.matmul(query, key.transpose(2, 3)) * scores.scale
+    capped = torch.tanh(capped / softcap) * softcap
+    seen = _band(query.shape[2], key.shape[2], scores.window, query.device)
+    shares = torch.softmax(capped.masked_fill(~seen, float("-inf")).float(), -1)
     return torch.matmul(shares.to(value.dtype), value)
 
 
@@ -164,8 +174,7 @@ def _flash(
     key: Tensor,
     value: Tensor,
     row_lengths: Sequence[int],
-    scale: float,
-    window: int | None,
+    scores: _Scores,
 ) -> Tensor:
     """All rows in one kernel on a GPU: [1, H, T, D] to [1, T, H, D]."""
     from torch.nn.attention.varlen import varlen_attn  # noqa: PLC0415 - CUDA builds only
@@ -173,7 +182,7 @@ def _flash(
     ends = torch.tensor([0, *row_lengths], device=query.device).cumsum(0, dtype=torch.int32)
     longest = max(row_lengths)
     q, k, v = (part[0].transpose(0, 1).contiguous() for part in (query, key, value))
-    behind = -1 if window is None else window - 1
+    behind = -1 if scores.window is None else scores.window - 1
     mixed = varlen_attn(
         q,
         k,
@@ -182,7 +191,7 @@ def _flash(
         ends,
         longest,
         longest,
-        scale=scale,
+        scale=scores.scale,
         window_size=(behind, 0),
         enable_gqa=q.shape[1] != k.shape[1],
     )

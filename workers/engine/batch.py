@@ -4,6 +4,8 @@ The order is a pure function of (seed, epoch), so one integer, the steps done, i
 Shapes: T tokens of a pass, N predicted positions.
 """
 
+# ruff: noqa: N815 - shapes are suffixes of names, as the docstring lists them
+
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -13,6 +15,7 @@ from torch import Tensor
 
 from api.spec import steps_per_epoch
 from workers.engine.encoded import Encoded, Rows
+from workers.engine.model import Base
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +45,10 @@ def step_rows(rows: Rows, *, batch_size: int, seed: int, step: int) -> Rows:
     return order[batch * batch_size : (batch + 1) * batch_size]
 
 
-def passes(
-    data: Encoded, rows: Rows, *, tokens_max: int, packs: bool, device: torch.device
-) -> Iterator[Pass]:
-    """A step's rows in as few passes as fit `tokens_max` each; a longer row goes alone."""
-    for together in _fill(data, rows, tokens_max if packs else 0):
-        yield _pack(data, together, device)
+def passes(base: Base, data: Encoded, rows: Rows) -> Iterator[Pass]:
+    """Rows in as few passes as the base's `pass_tokens` allow; a longer row goes alone."""
+    for together in _fill(data, rows, base.pass_tokens if base.packs else 0):
+        yield _pack(data, together, base.device)
 
 
 def _fill(data: Encoded, rows: Rows, tokens_max: int) -> list[list[int]]:

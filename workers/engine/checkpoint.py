@@ -1,8 +1,8 @@
 """Checkpoints: a whole folder or none. Written aside, synced, renamed; read only if hashes match.
 
 `MANIFEST.json` is written last and names every other file by size and sha256. A checkpoint holds
-the adapter in PEFT form (float32 masters, so resuming is exact to the bit), the optimizer's moments,
-the dropout generator and a `state.json`.
+the adapter in PEFT form (float32 masters, so resuming is exact to the bit), the optimizer's
+moments, the dropout generator and a `state.json`.
 """
 
 import hashlib

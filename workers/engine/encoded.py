@@ -1,7 +1,7 @@
-"""The encoded dataset: what the preview shows, the quote counts and the loop trains on, as one file.
+"""The encoded dataset: what the preview shows, the quote counts and the loop trains on.
 
-A safetensors container of token ids, the loss mask and one record a row; written by streaming, read
-by memory map. Numpy only, so a CPU worker needs no torch.
+One safetensors container of token ids, the loss mask and a record a row; written by streaming,
+read by memory map. Numpy only, so a CPU worker needs no torch.
 """
 
 import hashlib
@@ -47,9 +47,9 @@ class EncodedWriter:
         self.path = path
         self.metadata = dict(metadata)
         path.parent.mkdir(parents=True, exist_ok=True)
-        # Tokens and mask go to disk as they come: a row costs 25 bytes of memory, whatever its length.
-        self._tokens: IO[bytes] = tempfile.TemporaryFile(dir=path.parent)
-        self._supervised: IO[bytes] = tempfile.TemporaryFile(dir=path.parent)
+        # Tokens and mask go to disk as they come: a row costs 25 bytes of memory, however long.
+        self._tokens: IO[bytes] = tempfile.TemporaryFile(dir=path.parent)  # noqa: SIM115
+        self._supervised: IO[bytes] = tempfile.TemporaryFile(dir=path.parent)  # noqa: SIM115
         self._offsets = array("q", [0])
         self._lines = array("q")
         self._hashes = array("Q")
@@ -67,7 +67,8 @@ class EncodedWriter:
         self._tokens.close()
         self._supervised.close()
 
-    def add(self, ids: Sequence[int], supervised: Sequence[int], line: int) -> None:
+    def add(self, ids: Sequence[int], supervised: Sequence[int], line: int) -> int:
+        """Append a row. Returns its hash, the smallest of which will be held out."""
         if len(ids) != len(supervised):
             raise EncodedError(f"line {line}: {len(ids)} tokens with {len(supervised)} mask values")
         tokens = np.asarray(ids, dtype="<i4").tobytes()
@@ -79,13 +80,14 @@ class EncodedWriter:
         digest = hashlib.blake2b(tokens + mask, digest_size=8).digest()
         self._hashes.append(int.from_bytes(digest, "little"))
         self._learnable.append(_learnable(mask))
+        return self._hashes[-1]
 
     def close(self, held_out_share: float) -> None:
         """Choose the held-out rows, then write the container beside the target and rename it."""
         hashes = np.array(self._hashes, dtype=np.uint64)
         learnable = np.frombuffer(bytes(self._learnable), dtype=np.bool_)
         held_out = held_out_rows(hashes, learnable, held_out_share)
-        small = {
+        small: dict[str, npt.NDArray[Any]] = {
             "offsets": np.array(self._offsets, dtype=np.int64),
             "lines": np.array(self._lines, dtype=np.int64),
             "row_hash": hashes,
@@ -121,7 +123,9 @@ class EncodedWriter:
 class Encoded:
     """An encoded dataset, memory-mapped. Row numbers index every array here."""
 
-    def __init__(self, path: Path, arrays: Mapping[str, npt.NDArray[Any]], metadata: dict[str, str]):
+    def __init__(
+        self, path: Path, arrays: Mapping[str, npt.NDArray[Any]], metadata: dict[str, str]
+    ):
         self.path = path
         self.metadata = metadata
         self._tokens = arrays["tokens"]

@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from api.spec import LoraMethod
-from workers.engine.lora import LoraAdapter, NoSuchModule, Place, empty_adapter, select
+from workers.engine.lora import LoraAdapter, NoSuchModule, empty_adapter, select
 from workers.engine.model import Base
 
 WEIGHTS = "adapter_model.safetensors"
@@ -34,17 +34,19 @@ class BadAdapter(ValueError):
 def save_adapter(base: Base, adapter: LoraAdapter, folder: Path, *, base_model: str) -> None:
     """Write the two files PEFT wants. The folder's atomicity is the caller's matter."""
     folder.mkdir(parents=True, exist_ok=True)
-    save_file(peft_tensors(adapter, adapter.weights), folder / WEIGHTS, metadata={"format": "pt"})
+    tensors = {name: view.cpu().clone() for name, view in peft_tensors(adapter).items()}
+    save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
     config = peft_config(base, adapter, base_model=base_model)
     (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
 
-def peft_tensors(adapter: LoraAdapter, flat: Tensor) -> dict[str, Tensor]:
-    tensors = {}
-    for name, pair in adapter.pairs(flat).items():
-        tensors[f"{_PREFIX}{name}.lora_A.weight"] = pair.a_RI.cpu().contiguous()
-        tensors[f"{_PREFIX}{name}.lora_B.weight"] = pair.b_OR.cpu().contiguous()
-    return tensors
+def peft_tensors(adapter: LoraAdapter) -> dict[str, Tensor]:
+    """The masters under PEFT's names: views, so filling them fills the adapter."""
+    views = {}
+    for name, pair in adapter.pairs(adapter.weights).items():
+        views[f"{_PREFIX}{name}.lora_A.weight"] = pair.a_RI
+        views[f"{_PREFIX}{name}.lora_B.weight"] = pair.b_OR
+    return views
 
 
 def peft_config(base: Base, adapter: LoraAdapter, *, base_model: str) -> dict[str, Any]:
@@ -79,7 +81,7 @@ def load_adapter(base: Base, folder: Path) -> LoraAdapter:
     if not places:
         raise BadAdapter(f"{WEIGHTS} has no tensor that fits this base model")
     adapter = empty_adapter(places, method, seed=0, dtype=base.dtype)
-    _fill(adapter, places, tensors)
+    _fill(adapter, tensors)
     adapter.refresh()
     return adapter
 
@@ -90,7 +92,13 @@ def _method(folder: Path) -> LoraMethod:
         config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
         if config.get("peft_type") != "LORA":
             raise BadAdapter("only LoRA adapters can be loaded")
-        for variant in ("use_dora", "use_rslora", "fan_in_fan_out", "rank_pattern", "alpha_pattern"):
+        for variant in (
+            "use_dora",
+            "use_rslora",
+            "fan_in_fan_out",
+            "rank_pattern",
+            "alpha_pattern",
+        ):
             if config.get(variant):
                 raise BadAdapter(f"adapters with {variant} cannot be loaded")
         targets = config["target_modules"]
@@ -114,8 +122,8 @@ def _tensors(folder: Path) -> dict[str, Tensor]:
         raise BadAdapter(f"{WEIGHTS} cannot be read: {error}") from error
 
 
-def _fill(adapter: LoraAdapter, places: list[Place], tensors: dict[str, Tensor]) -> None:
-    expected = peft_tensors_views(adapter)
+def _fill(adapter: LoraAdapter, tensors: dict[str, Tensor]) -> None:
+    expected = peft_tensors(adapter)
     if set(tensors) != set(expected):
         odd = sorted(set(tensors) ^ set(expected))[:3]
         raise BadAdapter(f"tensors missing or unknown to this base model: {', '.join(odd)}")
@@ -130,19 +138,9 @@ def _fill(adapter: LoraAdapter, places: list[Place], tensors: dict[str, Tensor])
         view.copy_(tensor)
 
 
-def peft_tensors_views(adapter: LoraAdapter) -> dict[str, Tensor]:
-    views = {}
-    for name, pair in adapter.pairs(adapter.weights).items():
-        views[f"{_PREFIX}{name}.lora_A.weight"] = pair.a_RI
-        views[f"{_PREFIX}{name}.lora_B.weight"] = pair.b_OR
-    return views
-
-
 def _target_modules(base: Base, adapter: LoraAdapter) -> list[str]:
     """Short names where they mean exactly these layers to PEFT, else whole ones."""
     children = sorted({base.places[name].child for name in adapter.shapes})
     linear = dict(base.model.named_modules())
-    meant = {
-        name for name in linear if any(name == c or name.endswith(f".{c}") for c in children)
-    }
+    meant = {name for name in linear if any(name == c or name.endswith(f".{c}") for c in children)}
     return children if meant == set(adapter.shapes) else sorted(adapter.shapes)

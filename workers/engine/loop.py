@@ -3,6 +3,8 @@
 To stop a run, stop pulling: between two events the base is as it was and nothing is half done.
 """
 
+# ruff: noqa: N806 - shapes are suffixes of names, as the docstring lists them
+
 import hashlib
 import math
 import os
@@ -12,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from api.events import EngineEvent, Eval, Level, Notice, Sample, Saved, Step
 from api.rows import Message
@@ -40,7 +43,9 @@ class NonFinite(ArithmeticError):
 
     def __init__(self, step: int, lines: tuple[int, ...]) -> None:
         self.step, self.lines = step, lines
-        super().__init__(f"loss or gradient is not finite at step {step}; rows of lines {_list(lines)}")
+        super().__init__(
+            f"loss or gradient is not finite at step {step}; rows of lines {_list(lines)}"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +193,9 @@ def _opening(job: _Job) -> Iterator[Notice]:
         },
     )
     if job.step:
-        yield Notice(code="resumed", message=f"resumed after step {job.step}", data={"step": job.step})
+        yield Notice(
+            code="resumed", message=f"resumed after step {job.step}", data={"step": job.step}
+        )
     skipped = data.lines[data.unsupervised_rows].tolist()
     if skipped:
         yield Notice(
@@ -212,18 +219,14 @@ def _next_rows(job: _Job) -> Rows:
 def _forward_backward(job: _Job, rows: Rows) -> float:
     """Gradients of one step, in as many passes as it takes; the mean loss per supervised token."""
     base, objective = job.base, OBJECTIVES[job.spec.objective]
-    step = list(
-        passes(
-            job.data, rows, tokens_max=base.pass_tokens, packs=base.packs, device=base.device
-        )
-    )
+    step = list(passes(base, job.data, rows))
     supervised = sum(len(batch.targets_N) for batch in step)
     total = 0.0
     with base.lend(job.adapter, training=True):
         for batch in step:
             hidden_TD = base.hidden(batch.tokens_T, batch.positions_T, batch.row_lengths)
             loss = objective(base.head, hidden_TD, batch)
-            (loss / supervised).backward()
+            torch.autograd.backward(loss / supervised)
             total += float(loss.detach())
     return total / supervised
 

@@ -4,6 +4,8 @@ An adapter is data (`LoraAdapter`); `attached` lends it to a base for as long as
 base's own modules and weights are never written to. Shapes: T tokens, I in, O out, R rank.
 """
 
+# ruff: noqa: N803, N806, N815 - shapes are suffixes of names, as the docstring lists them
+
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,8 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import functional
 
 from api.spec import LoraMethod
 
@@ -133,7 +135,9 @@ def select(places: list[Place], method: LoraMethod) -> list[Place]:
     unknown = [name for name in method.target_modules if not any(_is(p, name) for p in places)]
     if unknown:
         available = ", ".join(sorted({place.child for place in places}))
-        raise NoSuchModule(f"no linear module is called {', '.join(unknown)}; there are: {available}")
+        raise NoSuchModule(
+            f"no linear module is called {', '.join(unknown)}; there are: {available}"
+        )
     return [p for p in places if any(_is(p, name) for name in method.target_modules)]
 
 
@@ -179,9 +183,13 @@ class LoraLinear(nn.Module):
         self.adapter = adapter
         self.pair = pair
         self.in_features, self.out_features = linear.in_features, linear.out_features
-        # Not registered as a child: the base's parameters keep the names they have.
-        object.__setattr__(self, "linear", linear)
+        # In a tuple it is not registered as a child: the base's parameters keep their names.
+        self._linear = (linear,)
         self._grads: Pair | None = None
+
+    @property
+    def linear(self) -> nn.Linear:
+        return self._linear[0]
 
     @property
     def weight(self) -> Tensor:
@@ -195,7 +203,7 @@ class LoraLinear(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x_TI = x.reshape(-1, self.in_features)
         if torch.is_grad_enabled():
-            y_TO: Tensor = _LoraProduct.apply(x_TI, self.adapter.anchor, self)
+            y_TO: Tensor = _LoraProduct.apply(x_TI, self.adapter.anchor, self)  # type: ignore[no-untyped-call]
         else:
             y_TO = _product(x_TI, x_TI, self)[0]
         return y_TO.view(*x.shape[:-1], self.out_features)
@@ -216,7 +224,7 @@ class LoraLinear(nn.Module):
 
 def _product(x_TI: Tensor, dropped_TI: Tensor, layer: LoraLinear) -> tuple[Tensor, Tensor]:
     linear, pair = layer.linear, layer.pair
-    y_TO = F.linear(x_TI, linear.weight, linear.bias)
+    y_TO = functional.linear(x_TI, linear.weight, linear.bias)
     low_TR = dropped_TI @ pair.a_RI.t()
     return y_TO.addmm_(low_TR, pair.b_OR.t(), alpha=layer.adapter.scale), low_TR
 

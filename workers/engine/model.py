@@ -4,6 +4,8 @@ Safetensors only, no remote code. Adapters are lent to it by `Base.lend` and lea
 Shapes: T tokens of a pass, D hidden width, V vocabulary.
 """
 
+# ruff: noqa: N803, N806 - shapes are suffixes of names, as the docstring lists them
+
 import copy
 import hashlib
 import json
@@ -14,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
-from transformers import AutoModelForCausalLM
+from torch.nn import functional
+from transformers import AutoModelForCausalLM, PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutputWithPast
 
 from api.spec import Precision
@@ -38,7 +40,7 @@ class BaseError(ValueError):
 class Base:
     """A frozen base. `packs`: whether rows one after another give what each gives alone."""
 
-    model: nn.Module
+    model: PreTrainedModel
     backbone: nn.Module
     template: Template
     precision: Precision
@@ -82,8 +84,8 @@ class Head:
     product with one matrix (nearly always), `plain` says so and faster code may use `weight`.
     """
 
-    def __init__(self, model: nn.Module, backbone_name: str) -> None:
-        output = model.get_output_embeddings()  # type: ignore[operator]
+    def __init__(self, model: PreTrainedModel, backbone_name: str) -> None:
+        output: object = model.get_output_embeddings()  # type: ignore[no-untyped-call]
         if not isinstance(output, nn.Linear):
             raise BaseError("this model has no linear output layer")
         self.linear = output
@@ -98,7 +100,7 @@ class Head:
 
     def __call__(self, hidden_TD: Tensor) -> Tensor:
         if self.plain:
-            return F.linear(hidden_TD, self.weight)
+            return functional.linear(hidden_TD, self.weight)
         logits: Tensor = self._model(inputs_embeds=hidden_TD.unsqueeze(0), use_cache=False).logits
         return logits[0]
 
@@ -107,16 +109,22 @@ class Head:
         if not self.plain or self.weight.dtype == torch.float32:
             return self(hidden_TD).float()
         wide_TD = hidden_TD.float()  # the matrix by parts: whole, it would double its memory
-        return torch.cat([F.linear(wide_TD, w.float()) for w in self.weight.split(_LOGITS_CHUNK_V)], -1)
+        return torch.cat(
+            [
+                functional.linear(wide_TD, w.float())
+                for w in torch.split(self.weight, _LOGITS_CHUNK_V)
+            ],
+            -1,
+        )
 
     @torch.no_grad()
     def _is_plain(self) -> bool:
-        if self.linear.bias is not None:
+        if "bias" in dict(self.linear.named_parameters()):
             return False
         random = torch.Generator().manual_seed(0)
         probe_TD = torch.randn(4, self.weight.shape[1], generator=random).mul_(8).to(self.weight)
         output = self._model(inputs_embeds=probe_TD.unsqueeze(0), use_cache=False)
-        return torch.equal(output.logits[0], F.linear(probe_TD, self.weight))
+        return torch.equal(output.logits[0], functional.linear(probe_TD, self.weight))
 
 
 class _Stub(nn.Module):
@@ -130,19 +138,22 @@ def load_base(folder: Path, precision: Precision, *, device: str | None = None) 
     """Load once, use for every run: weights frozen, evaluation mode, on the GPU if there is one."""
     target = device or ("cuda" if torch.cuda.is_available() else "cpu")
     _refuse_unsafe(folder)
-    model = AutoModelForCausalLM.from_pretrained(
+    model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
         folder,
         dtype=DTYPES[precision],
         local_files_only=True,
         trust_remote_code=False,
         use_safetensors=True,
-    ).to(target)
+    )
+    model.to(torch.device(target))  # type: ignore[arg-type]
     return adopt(model, Template.load(folder), precision, fingerprint=_fingerprint(folder))
 
 
-def adopt(model: nn.Module, template: Template, precision: Precision, *, fingerprint: str) -> Base:
+def adopt(
+    model: PreTrainedModel, template: Template, precision: Precision, *, fingerprint: str
+) -> Base:
     """Make a base of a model in memory."""
-    model.eval().requires_grad_(False)  # noqa: FBT003 - torch's own signature
+    model.train(False).requires_grad_(False)
     name = str(model.base_model_prefix)
     backbone = getattr(model, name, None)
     if not isinstance(backbone, nn.Module) or backbone is model:
@@ -166,7 +177,7 @@ def adopt(model: nn.Module, template: Template, precision: Precision, *, fingerp
 @torch.no_grad()
 def _choose_packing(base: Base) -> None:
     """Pack rows only if this architecture keeps them apart: tried on two rows, not looked up."""
-    model: Any = base.model
+    model = base.model
     own = model.config._attn_implementation
     random = torch.Generator().manual_seed(0)
     size = min(base.head.weight.shape[0], 1_000)

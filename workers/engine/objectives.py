@@ -5,12 +5,14 @@ eight rows and eight passes of one give the same update. Shapes: T tokens, D wid
 N predicted positions, C a chunk of them.
 """
 
+# ruff: noqa: N803, N806 - shapes are suffixes of names, as the docstring lists them
+
 from collections.abc import Callable
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+from torch.nn import functional
 
 from api.spec import Objective
 from workers.engine.batch import Pass
@@ -24,7 +26,9 @@ _CHUNK_TOKENS = 256  # logits exist for this many positions at a time
 def sft(head: Head, hidden_TD: Tensor, batch: Pass) -> Tensor:
     """Cross-entropy, summed, of the supervised tokens; logits only where there is one."""
     hidden_ND = hidden_TD.index_select(0, batch.predicted_N)
-    loss: Tensor = _HeadCrossEntropy.apply(hidden_ND, batch.targets_N, head)
+    loss: Tensor = _HeadCrossEntropy.apply(  # type: ignore[no-untyped-call]
+        hidden_ND, batch.targets_N, head
+    )
     return loss
 
 
@@ -66,6 +70,6 @@ def _any(head: Head, hidden_CD: Tensor, targets_C: Tensor) -> tuple[Tensor, Tens
     """Heads that scale, cap or shift their logits: autograd through the model's own code."""
     with torch.enable_grad():
         hidden_CD = hidden_CD.detach().requires_grad_()
-        loss = F.cross_entropy(head(hidden_CD).float(), targets_C, reduction="sum")
+        loss = functional.cross_entropy(head(hidden_CD).float(), targets_C, reduction="sum")
         (grad_CD,) = torch.autograd.grad(loss, hidden_CD)
     return loss.detach(), grad_CD

@@ -11,6 +11,7 @@ import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -186,7 +187,7 @@ class Template:
                 learned=_within(learned, start, end),
                 controls=_within(controls, start, end),
             )
-            for start, end in zip(cuts, cuts[1:], strict=False)
+            for start, end in pairwise(cuts)
             if end > start
         ]
 
@@ -207,8 +208,10 @@ class Template:
         controls: Sequence[tuple[int, int]],
     ) -> int:
         """Where the token that ends this assistant turn ends."""
-        limit = min((other.start for other in spans if other.start >= span.end and other != span),
-                    default=len(text))
+        limit = min(
+            (other.start for other in spans if other.start >= span.end and other != span),
+            default=len(text),
+        )
         for start, end in controls:
             if span.end <= start and end <= limit:
                 if text[start:end].strip() == self._turn_end:
@@ -219,9 +222,7 @@ class Template:
     def _probe(self) -> tuple[str, str]:
         """What the template writes between its generation prompt and an answer, and after one."""
         question, answer = Message(role="user", content="q"), Message(role="assistant", content="a")
-        prompt = self._render(
-            [{"role": "user", "content": "q"}], generation_prompt=True
-        )
+        prompt = self._render([{"role": "user", "content": "q"}], generation_prompt=True)
         text, spans = self._spans([question, answer], generation_prompt=False)
         span = _only_span(spans, 1)
         if span is None:
@@ -235,15 +236,11 @@ class Template:
     # Encoding: benign text exactly as transformers does it, hostile text piece by piece.
 
     def _encode_segments(self, segments: Sequence[_Segment]) -> list[Encoding]:
-        encodings: list[Encoding] = []
-        # One call per run of equal position, in order, keeps each call a large batch.
         first = [segment.text for segment in segments if segment.first]
         later = [segment.text for segment in segments if not segment.first]
         firsts = iter(self._tokenizer.encode_batch(first, add_special_tokens=False))
         laters = iter(self._later_tokenizer.encode_batch(later, add_special_tokens=False))
-        for segment in segments:
-            encodings.append(next(firsts if segment.first else laters))
-        return encodings
+        return [next(firsts if segment.first else laters) for segment in segments]
 
     def _masked(self, segment: _Segment, encoding: Encoding) -> tuple[list[int], list[int]]:
         ids, offsets = encoding.ids, encoding.offsets
@@ -256,7 +253,9 @@ class Template:
     ) -> bool:
         if self._control_ids.isdisjoint(ids):
             return not segment.controls
-        found = [span for token, span in zip(ids, offsets, strict=True) if token in self._control_ids]
+        found = [
+            span for token, span in zip(ids, offsets, strict=True) if token in self._control_ids
+        ]
         return found == list(segment.controls)
 
     def _encode_apart(self, segment: _Segment) -> tuple[list[int], list[tuple[int, int]]]:
@@ -269,7 +268,9 @@ class Template:
                 plain = self._plain if segment.first and at == 0 else self._plain_later
                 piece = plain.encode(segment.text[at:start], add_special_tokens=False)
                 if not self._control_ids.isdisjoint(piece.ids):
-                    raise TemplateError("a message spells a control token as this tokenizer writes it")
+                    raise TemplateError(
+                        "a message spells a control token as this tokenizer writes it"
+                    )
                 ids += piece.ids
                 offsets += [(at + low, at + high) for low, high in piece.offsets]
             if end > start:
@@ -290,9 +291,7 @@ def _supervised(
     return mask
 
 
-def _within(
-    spans: Iterable[tuple[int, int]], start: int, end: int
-) -> tuple[tuple[int, int], ...]:
+def _within(spans: Iterable[tuple[int, int]], start: int, end: int) -> tuple[tuple[int, int], ...]:
     """The parts of these spans that lie in [start, end), counted from `start`."""
     clipped = ((max(low, start) - start, min(high, end) - start) for low, high in spans)
     return tuple((low, high) for low, high in clipped if high > low)
@@ -367,7 +366,7 @@ def _fingerprint(tokenizer_json: str, chat_template: str, special_tokens: dict[s
 def _tokenizer(tokenizer_json: str) -> Tokenizer:
     try:
         tokenizer: Tokenizer = Tokenizer.from_str(tokenizer_json)
-    except Exception as error:  # noqa: BLE001 - the Rust binding raises bare Exception
+    except Exception as error:  # the Rust binding raises no narrower one
         raise TemplateError(f"the tokenizer cannot be read: {error}") from error
     tokenizer.no_truncation()
     tokenizer.no_padding()
@@ -392,7 +391,10 @@ def _never_prepend(tokenizer_json: str) -> str:
 
 def _without_added_tokens(tokenizer_json: str) -> tuple[str, str]:
     """Encoders of plain text, at the start and later: no spelling is a control token to them."""
-    parsed = json.loads(_exact_offsets(tokenizer_json)) | {"added_tokens": [], "post_processor": None}
+    parsed = json.loads(_exact_offsets(tokenizer_json)) | {
+        "added_tokens": [],
+        "post_processor": None,
+    }
     plain = json.dumps(parsed)
     return plain, _never_prepend(plain)
 

@@ -10,8 +10,8 @@ from typing import Any, Literal
 
 import orjson
 from pydantic import Field
-from sqlalchemy import func, or_, select, text
-from sqlalchemy.orm import Session
+from sqlalchemy import func, select, text
+from sqlalchemy.orm import Session, aliased
 
 from api import datasets, ledger, pricing
 from api.catalog import BaseModel, base_model
@@ -137,14 +137,15 @@ def admit_waiting(session: Session) -> None:
 
     System transaction. Jobs that another worker is admitting are passed over.
     """
-    validation = select(Encoding.status).where(Encoding.id == Job.validation_encoding_id)
+    validation = aliased(Encoding)
     jobs = session.execute(
         select(Job)
         .join(Encoding, Encoding.id == Job.encoding_id)
+        .outerjoin(validation, validation.id == Job.validation_encoding_id)
         .where(
             Job.status == JobStatus.VALIDATING_FILES,
             Encoding.status != "pending",
-            or_(Job.validation_encoding_id.is_(None), validation.scalar_subquery() != "pending"),
+            func.coalesce(validation.status, "none") != "pending",
         )
         .order_by(Job.created_at)
         .with_for_update(of=Job, skip_locked=True)
