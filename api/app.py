@@ -73,29 +73,46 @@ class Limits:
             return
         request_id = f"req_{secrets.token_hex(12)}"
         scope.setdefault("state", {})["request_id"] = request_id
-        is_upload = scope["method"] == "POST" and scope["path"] in ("/v1/files", "/files")
-        received = 0
-
-        async def bounded() -> Message:
-            nonlocal received
-            message = await receive()
-            received += len(message.get("body", b""))
-            if not is_upload and received > settings().request_body_bytes_max:
-                raise TooLarge(
-                    f"A request has at most {settings().request_body_bytes_max:,} bytes "
-                    "(request_body_bytes_max)."
-                )
-            return message
 
         async def marked(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [
-                    *message.get("headers", []),
-                    (b"x-request-id", request_id.encode()),
-                ]
+                header = (b"x-request-id", request_id.encode())
+                message["headers"] = [*message.get("headers", []), header]
             await send(message)
 
-        await self.app(scope, bounded, marked)
+        if _is_upload(scope):
+            await self.app(scope, receive, marked)
+            return
+        declared = dict(scope["headers"]).get(b"content-length", b"0")
+        if declared.isdigit() and int(declared) > settings().request_body_bytes_max:
+            refused = _too_large()
+            await JSONResponse(refused.body(), refused.status)(scope, receive, marked)
+            return
+        await self.app(scope, _bounded(receive), marked)
+
+
+def _is_upload(scope: Scope) -> bool:
+    return scope["method"] == "POST" and scope["path"] in ("/v1/files", "/files")
+
+
+def _bounded(receive: Receive) -> Receive:
+    """For bodies that do not say how long they are."""
+    received = 0
+
+    async def bounded() -> Message:
+        nonlocal received
+        message = await receive()
+        received += len(message.get("body", b""))
+        if received > settings().request_body_bytes_max:
+            raise _too_large()
+        return message
+
+    return bounded
+
+
+def _too_large() -> TooLarge:
+    most = settings().request_body_bytes_max
+    return TooLarge(f"A request has at most {most:,} bytes (request_body_bytes_max).")
 
 
 @asynccontextmanager

@@ -126,7 +126,7 @@ class Turn:
     base_model: str
     adapter_id: str | None
     adapter_prefix: str | None
-    adapter_files: dict[str, str]
+    adapter_files: dict[str, dict[str, Any]]
     spec: TurnSpec
 
 

@@ -176,7 +176,7 @@ def want_encoding(
         f"{base.id}@{base.revision}/v{ENCODING_VERSION}/cutoff={cutoff_len}"
         f"/held_out={held_out_share}"
     )
-    session.execute(
+    created = session.execute(
         upsert(Encoding)
         .values(
             id=new_id("enc-"),
@@ -188,11 +188,12 @@ def want_encoding(
             options=options,
         )
         .on_conflict_do_nothing(index_elements=["dataset_id", "options"])
-    )
+        .returning(Encoding.id)
+    ).scalar_one_or_none()
     encoding = session.execute(
         select(Encoding).where(Encoding.dataset_id == dataset.id, Encoding.options == options)
     ).scalar_one()
-    if encoding.status == "pending" and dataset.status != "uploaded":
+    if created and dataset.status != "uploaded":
         after_commit(session, partial(dispatch.encode, encoding.id))
     return encoding
 
@@ -252,6 +253,16 @@ def encoded(session: Session, encoding: Encoding, *, report: dict[str, Any], usa
         .returning(Encoding.id)
     )
     return written.scalar_one_or_none() is not None
+
+
+def let_go(session: Session, row: Dataset | Encoding) -> None:
+    """This attempt broke; the sweep rings for the next one."""
+    table = type(row)
+    session.execute(
+        update(table)
+        .where(table.id == row.id, table.attempt == row.attempt)
+        .values(lease_expires_at=func.now())
+    )
 
 
 def sweep(session: Session) -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from api import storage
-from api.embedded import Engines, migrate, use
+from api.embedded import Engines, migrate
+from api.settings import settings
 
 FreshEngines = Callable[..., Engines]
 
@@ -29,20 +30,17 @@ def engines() -> Iterator[Engines]:
     """
     path = Path(tempfile.mkdtemp(prefix="t", dir="/tmp"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DATA_DIR", str(path))
-        use({})
         started = Engines(path)
         try:
-            environment = started.start()
-            for name, value in environment.items():
+            for name, value in {"DATA_DIR": str(path), **started.start()}.items():
                 patch.setenv(name, value)
-            use(environment)
+            settings.cache_clear()
             migrate()
             storage.ensure_bucket()
             yield started
         finally:
             started.stop()
-    use({})
+    settings.cache_clear()
     shutil.rmtree(path)
 
 

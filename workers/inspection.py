@@ -8,6 +8,7 @@ import heapq
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -44,11 +45,9 @@ def inspect(dataset_id: str) -> None:
         return
     renew = _Renewal(lambda session: datasets.renew_inspection(session, dataset))
     found = containers.rows(_bytes(dataset), filename=dataset.filename)
-    try:
+    with _let_go_of(dataset):
         for _ in found:
             renew()
-    except Lost:
-        return
     report = found.report()
     usable = report.complete and report.good > 0
     body = report.model_dump(mode="json")
@@ -72,10 +71,8 @@ def encode(encoding_id: str) -> None:
     if dataset.status == "error":
         report, usable = {"fault": (dataset.report or {}).get("fault", "unreadable")}, False
     else:
-        try:
+        with _let_go_of(encoding):
             report, usable = _encode(encoding, dataset)
-        except Lost:
-            return
     with transaction() as session:
         if datasets.encoded(session, encoding, report=report, usable=usable):
             jobs.admit_waiting(session)
@@ -212,6 +209,19 @@ def _publish(
         "held_out_tokens": data.tokens(data.held_out_rows),
         "longest_row": tally.longest,
     }, True
+
+
+@contextmanager
+def _let_go_of(row: Dataset | Encoding) -> Iterator[None]:
+    """Where reading breaks on our side, the next attempt need not wait for the lease to run out."""
+    try:
+        yield
+    except Lost:
+        raise
+    except Exception:
+        with transaction() as session:
+            datasets.let_go(session, row)
+        raise
 
 
 class _Renewal:

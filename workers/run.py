@@ -315,13 +315,19 @@ def _manifest(claimed: jobs.Claim, adapter_id: str, files: dict[str, Any]) -> di
 
 def _fail(claimed: jobs.Claim, error: Exception) -> None:
     """What the user can mend fails the job; what is ours gives it back to be tried again."""
-    from workers.engine.faults import UserFault
+    from workers.engine.loop import NonFinite, RunRefused
+    from workers.engine.lora import NoSuchModule
 
+    users: dict[type[Exception], str] = {
+        NonFinite: "non_finite",
+        NoSuchModule: "invalid_target_modules",
+        RunRefused: "run_refused",
+    }
     log.error("job.broke", error=type(error).__name__, exc_info=error)
     try:
         with transaction() as session:
-            if isinstance(error, UserFault):
-                jobs.fail(session, claimed, code=error.code, message=str(error), user_fault=True)
+            if code := users.get(type(error)):
+                jobs.fail(session, claimed, code=code, message=str(error), user_fault=True)
             else:
                 jobs.hand_back(session, claimed, reason=type(error).__name__)
     except jobs.Fenced:

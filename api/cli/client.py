@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, NoReturn
+from typing import Any, BinaryIO, NoReturn, cast
 
 import httpx
 import typer
@@ -48,7 +48,8 @@ class Client:
     def upload(self, path: Path, progress: Callable[[int], None]) -> Any:
         """Send a file for training as a stream; `progress` hears of the bytes sent so far."""
         with path.open("rb") as file:
-            files = {"file": (path.name, _Watched(file, progress), "application/octet-stream")}
+            watched = cast("BinaryIO", _Watched(file, progress))
+            files = {"file": (path.name, watched, "application/octet-stream")}
             return self._answer(
                 lambda: self._http.post("/files", files=files, data={"purpose": "fine-tune"})
             )

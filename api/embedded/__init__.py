@@ -7,5 +7,18 @@ its own database.
 
 from api.embedded.engines import Engine, Engines
 from api.embedded.migration import migrate, use
+from api.embedded.parts import Answers, Part, Says, service_parts
+from api.embedded.supervisor import Supervisor, up
 
-__all__ = ["Engine", "Engines", "migrate", "use"]
+__all__ = [
+    "Answers",
+    "Engine",
+    "Engines",
+    "Part",
+    "Says",
+    "Supervisor",
+    "migrate",
+    "service_parts",
+    "up",
+    "use",
+]

@@ -16,7 +16,7 @@ from api.errors import Unavailable
 from api.settings import settings
 
 # A killed PostgreSQL leaves locks for up to two seconds, so one death at birth means little.
-_BIRTHS_MAX = 20
+_BIRTHS_MAX = 12
 _PAUSE_SECONDS = 0.25
 
 
@@ -50,6 +50,7 @@ class Engine:
 
     def __init__(self, server: Server, *, log: Path) -> None:
         self.name = server.name
+        self.ready_seconds = 0.0
         self._server = server
         self._process = Process(server.name, log)
 
@@ -67,19 +68,23 @@ class Engine:
     def start(self, *, patience_seconds: float = 30.0) -> None:
         """Return once it answers; where it runs already, just ask it."""
         self._process.open()
+        began = time.monotonic()
         if not self.alive():
             self._server.prepare()
         births = 0
-        deadline = time.monotonic() + patience_seconds
         while not (self._server.answers() and self.alive()):
-            if time.monotonic() > deadline or births > _BIRTHS_MAX:
-                raise Unavailable(f"{self.name} does not start:\n{self._process.last_words()}")
+            if time.monotonic() > began + patience_seconds or births > _BIRTHS_MAX:
+                raise Unavailable(
+                    f"{self.name} did not start; {self._process.log} ends with:\n"
+                    f"{self._process.last_words()}"
+                )
             if not self.alive():
                 time.sleep(_PAUSE_SECONDS if births else 0)
                 self._process.spawn(self._server.command())
                 births += 1
             time.sleep(0.02)
         self._server.furnish()
+        self.ready_seconds = time.monotonic() - began
 
     def stop(self) -> None:
         self._process.stop()

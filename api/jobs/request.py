@@ -8,7 +8,7 @@ import secrets
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import Field, StringConstraints, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, StringConstraints, ValidationError, model_validator
 
 from api.catalog import BaseModel, base_model
 from api.datasets import DEFAULT_HELD_OUT_SHARE, default_cutoff
@@ -26,7 +26,14 @@ from api.spec import (
     Scheduler,
 )
 
-Auto = Literal["auto"]
+
+def _none_for_auto(value: Any) -> Any:
+    return None if value == "auto" else value
+
+
+Auto = BeforeValidator(_none_for_auto)
+"""OpenAI writes "auto" for what is left to us; here that is None."""
+
 T = TypeVar("T", int, float)
 MetadataKey = Annotated[str, StringConstraints(max_length=64)]
 MetadataValue = Annotated[str, StringConstraints(max_length=512)]
@@ -35,11 +42,11 @@ MetadataValue = Annotated[str, StringConstraints(max_length=512)]
 class WireHyperparameters(Frozen):
     """OpenAI's three, and the absolute values a person who knows may set."""
 
-    n_epochs: Auto | Annotated[int, Field(ge=1, le=EPOCHS_MAX)] = "auto"
-    batch_size: Auto | Annotated[int, Field(ge=1, le=BATCH_SIZE_MAX)] = "auto"
-    learning_rate_multiplier: Auto | Annotated[float, Field(gt=0, le=100)] = "auto"
-    learning_rate: Auto | Annotated[float, Field(gt=0, le=1)] = "auto"
-    cutoff_len: Auto | Annotated[int, Field(ge=16, le=CUTOFF_LEN_MAX)] = "auto"
+    n_epochs: Annotated[int | None, Auto, Field(ge=1, le=EPOCHS_MAX)] = None
+    batch_size: Annotated[int | None, Auto, Field(ge=1, le=BATCH_SIZE_MAX)] = None
+    learning_rate_multiplier: Annotated[float | None, Auto, Field(gt=0, le=100)] = None
+    learning_rate: Annotated[float | None, Auto, Field(gt=0, le=1)] = None
+    cutoff_len: Annotated[int | None, Auto, Field(ge=16, le=CUTOFF_LEN_MAX)] = None
     warmup_ratio: float = Field(default=0.03, ge=0, lt=1)
     scheduler: Scheduler = Scheduler.COSINE
     weight_decay: float = Field(default=0.0, ge=0, le=1)
@@ -50,7 +57,7 @@ class WireHyperparameters(Frozen):
 
     @model_validator(mode="after")
     def _one_learning_rate(self) -> "WireHyperparameters":
-        if self.learning_rate != "auto" and self.learning_rate_multiplier != "auto":
+        if self.learning_rate is not None and self.learning_rate_multiplier is not None:
             raise ValueError("give learning_rate or learning_rate_multiplier, not both")
         return self
 
@@ -130,7 +137,7 @@ def check(submission: Submission) -> BaseModel:
         )
     base = base_model(submission.model)
     cutoff = submission.wire_hyperparameters().cutoff_len
-    if cutoff != "auto" and cutoff > base.context:
+    if cutoff is not None and cutoff > base.context:
         raise BadRequest(
             f"cutoff_len is {cutoff} and {base.id} reads at most {base.context} tokens. "
             f"Choose {base.context} or less.",
@@ -141,7 +148,7 @@ def check(submission: Submission) -> BaseModel:
 
 def cutoff_len(submission: Submission, base: BaseModel) -> int:
     asked = submission.wire_hyperparameters().cutoff_len
-    return default_cutoff(base) if asked == "auto" else asked
+    return default_cutoff(base) if asked is None else asked
 
 
 def held_out_share(submission: Submission) -> float:
@@ -190,7 +197,7 @@ def resolve(submission: Submission, base: BaseModel, *, train_rows: int) -> JobS
 def origins(submission: Submission) -> dict[str, str]:
     """Where each hyperparameter's value comes from: `given` by the caller, or `auto`."""
     asked = submission.wire_hyperparameters()
-    given = {name for name in asked.model_fields_set if getattr(asked, name) != "auto"}
+    given = {name for name in asked.model_fields_set if getattr(asked, name) is not None}
     return {
         name: "given" if name in given else "auto"
         for name in WireHyperparameters.model_fields
@@ -215,5 +222,5 @@ def _auto_epochs(rows: int) -> int:
     return target
 
 
-def _or(asked: T | Auto, chosen: T) -> T:
-    return chosen if asked == "auto" else asked
+def _or(asked: T | None, chosen: T) -> T:
+    return chosen if asked is None else asked

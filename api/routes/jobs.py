@@ -225,20 +225,12 @@ def _seq_of(cursor: str, job_id: str) -> int:
 
 
 def _hyperparameters(job: Job) -> dict[str, Any]:
-    if job.spec is None:
-        asked = job.request.get("hyperparameters") or {}
-        return {
-            "n_epochs": "auto",
-            "batch_size": "auto",
-            "learning_rate_multiplier": "auto",
-        } | asked
-    knobs = dict(job.spec["hyperparameters"])
+    """What was asked until the job is priced, then what it came to."""
     asked = jobs.Submission.model_validate(job.request).wire_hyperparameters()
-    return {
-        "n_epochs": knobs["n_epochs"],
-        "batch_size": knobs["batch_size"],
-        "learning_rate_multiplier": asked.learning_rate_multiplier,
-    } | knobs
+    knobs = job.spec["hyperparameters"] if job.spec else asked.model_dump(mode="json")
+    openais = ("n_epochs", "batch_size", "learning_rate_multiplier")
+    named = asked.model_dump() | knobs
+    return knobs | {name: "auto" if named[name] is None else named[name] for name in openais}
 
 
 def _estimated_finish(job: Job, eta_seconds: float | None) -> int | None:

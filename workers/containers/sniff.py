@@ -38,25 +38,31 @@ def sniff(head: bytes, extension: str) -> Container | Problem:
     if problem := _not_text(head):
         return problem
     start = head.lstrip()
-    if not start:
-        # Blank so far: as JSONL, blank lines are counted and what follows is read.
-        return Container.JSONL
-    if start.startswith(b"["):
-        return Container.JSON
-    if start.startswith(b"{"):
-        return _objects(start)
-    if extension in {"csv", "tsv"} or _names_columns(start):
-        return Container.CSV
+    match start[:1], extension:
+        case b"", _:
+            # Blank so far: as JSONL, blank lines are counted and what follows is read.
+            return Container.JSONL
+        case b"[", _:
+            return Container.JSON
+        case b"{", _:
+            return _objects(start)
+        case _, "csv" | "tsv":
+            return Container.CSV
+    return Container.CSV if _names_columns(start) else _by_name(start, extension)
+
+
+def empty() -> Problem:
+    return _problem(ProblemCode.EMPTY_FILE, f"The file has no rows. {_WANTED}")
+
+
+def _by_name(start: bytes, extension: str) -> Container | Problem:
+    """Text that is no row of any kind: the name says which problem that is."""
     if extension in {"jsonl", "ndjson"}:
         return Container.JSONL
     if extension == "json":
         says = f"A JSON file begins with `[`, and this one with {_shown(start)}."
         return _problem(ProblemCode.BAD_JSON, f"{says} {_WANTED}")
     return _problem(ProblemCode.UNKNOWN_CONTAINER, f"This is no kind of file we read. {_WANTED}")
-
-
-def empty() -> Problem:
-    return _problem(ProblemCode.EMPTY_FILE, f"The file has no rows. {_WANTED}")
 
 
 def _not_text(head: bytes) -> Problem | None:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import Counter
 
 import orjson
 
@@ -53,8 +54,8 @@ class _DuplicateKeyError(ValueError):
 def _distinct(pairs: list[tuple[str, object]]) -> dict[str, object]:
     keys = dict(pairs)
     if len(keys) < len(pairs):
-        seen: set[str] = set()
-        raise _DuplicateKeyError(next(k for k, _ in pairs if k in seen or seen.add(k)))
+        counts = Counter(key for key, _ in pairs)
+        raise _DuplicateKeyError(counts.most_common(1)[0][0])
     return keys
 
 

@@ -37,7 +37,7 @@ def packed_attention(  # noqa: PLR0917 - transformers' order
     query: Tensor,
     key: Tensor,
     value: Tensor,
-    _attention_mask: Tensor | None,
+    attention_mask: Tensor | None,  # noqa: ARG001 - transformers' word
     scaling: float | None = None,
     dropout: float = 0.0,
     row_lengths: Sequence[int] | None = None,

@@ -172,11 +172,13 @@ class Template:
             if span is None:
                 continue
             end = self._turn_end_after(text, span, spans, controls)
+            # All that follows the generation prompt is the model's to say, a leading space too.
+            before = span.start - len(self._answer_lead)
+            leads = before >= 0 and text[before : span.start] == self._answer_lead
+            start = before if leads else span.start
+            cuts.append(start)
             if turn.weight:
-                learned.append((span.start, end))
-            lead = self._answer_lead
-            before = span.start - len(lead)
-            cuts.append(before if text[max(before, 0) : span.start] == lead else span.start)
+                learned.append((start, end))
         cuts.append(len(text))
         contents = [(span.start, span.end) for span in spans]
         return [

@@ -1,0 +1,1 @@
+"""Tests of the sealed training room: no services, real small models."""
