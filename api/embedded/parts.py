@@ -10,7 +10,8 @@ from typing import assert_never
 from api.embedded.processes import Process
 from api.settings import Settings
 
-_LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - read, not bound
+# Where to find what listens everywhere.
+LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - looked up, not bound
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,7 @@ def service_parts(settings: Settings) -> tuple[Part, ...]:
                 "--port", str(settings.port), "--timeout-graceful-shutdown", "5",
                 "--no-access-log",
             ),
-            Answers(_LOOPBACK.get(settings.host, settings.host), settings.port, "/healthz"),
+            Answers(LOOPBACK.get(settings.host, settings.host), settings.port, "/healthz"),
             env=_threads("1"),
         ),
         _worker("train", threads=cores),

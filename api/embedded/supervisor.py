@@ -19,7 +19,7 @@ from typing import NoReturn, Protocol
 from api import storage
 from api.embedded.engines import Engines
 from api.embedded.migration import migrate, use
-from api.embedded.parts import Part, is_ready, service_parts
+from api.embedded.parts import LOOPBACK, Part, is_ready, service_parts
 from api.embedded.processes import Command, Process
 from api.errors import Conflict, TuneryError, Unavailable
 from api.settings import Settings, settings
@@ -225,7 +225,7 @@ def up(
     """
     engines = Engines(settings().data_dir)
     engines.home.hold()
-    use({"DATA_DIR": str(engines.home.path)})
+    use({"DATA_DIR": str(engines.home.path), "PUBLIC_URL": _public_url(settings())})
     supervisor = Supervisor(engines, logs=engines.home.logs)
     signals = Signals(supervisor.kill)
     try:
@@ -244,6 +244,14 @@ def up(
         supervisor.stop()
         signals.restore()
         _say("stopped")
+
+
+def _public_url(settings: Settings) -> str:
+    """As it was set; else where we really listen, which `PORT` may have changed."""
+    if "public_url" in settings.model_fields_set:
+        return settings.public_url
+    host = LOOPBACK.get(settings.host, settings.host)
+    return f"http://{f'[{host}]' if ':' in host else host}:{settings.port}"
 
 
 def _refuse_taken_port(host: str, port: int) -> None:

@@ -23,6 +23,8 @@ import pytest
 import redis
 from botocore.config import Config
 from botocore.exceptions import ClientError
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from api.embedded import Engine, Engines, Part, Says, Supervisor
 from api.errors import Conflict, Unavailable
@@ -156,7 +158,7 @@ def test_wrong_passwords_are_refused(reached: Reached) -> None:
     port = reached.engines.home.port("valkey")
     for password in (None, "wrong"):
         with pytest.raises(redis.AuthenticationError):
-            redis.Redis(port=port, password=password, retry=None).ping()
+            redis.Redis(port=port, password=password, retry=Retry(NoBackoff(), 0)).ping()
 
 
 @pytest.mark.parametrize("login", ["DATABASE_URL", "DATABASE_SYSTEM_URL", "DATABASE_OWNER_URL"])

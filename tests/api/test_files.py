@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+import httpx
 import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import text
@@ -15,13 +16,15 @@ from tests.api.given import Person
 ROW = b'{"messages":[{"role":"user","content":"q"},{"role":"assistant","content":"a"}]}\n'
 
 
-def send(client: TestClient, data: bytes, *, purpose: str = "fine-tune", name: str = "x.jsonl"):  # type: ignore[no-untyped-def]
+def send(
+    client: TestClient, data: bytes, *, purpose: str = "fine-tune", name: str = "x.jsonl"
+) -> httpx.Response:
     return client.post("/v1/files", files={"file": (name, data)}, data={"purpose": purpose})
 
 
 def rows(who: Person) -> int:
     with transaction(who.tenant_id) as session:
-        return session.execute(text("SELECT count(*) FROM datasets")).scalar_one()
+        return int(session.execute(text("SELECT count(*) FROM datasets")).scalar_one())
 
 
 def objects(who: Person) -> list[str]:

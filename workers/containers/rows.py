@@ -80,14 +80,15 @@ class Rows:
 
     def _parse(self, item: RawRow | Problem) -> Iterator[Row | Problem]:
         if isinstance(item, Problem):
-            self.bad += item.code not in FILE_CODES
+            # Before a container is known, the file as a whole is meant.
+            self.bad += self._reader.container is not None and item.code not in FILE_CODES
             yield self._note(item)
             return
-        self._note_ignored(item.value)
         most = self._limits.messages_per_row_max
         parsed = parse_row(item.value, form=self.form, line=item.line, messages_max=most)
         if isinstance(parsed, Row):
             self._count(parsed)
+            self._note_ignored(item.value)
             yield parsed
         else:
             self.bad += 1
@@ -105,8 +106,8 @@ class Rows:
         if self.form is None or not isinstance(value, dict):
             return
         for name in ignored(value, self.form):
-            if name in self._ignored or len(self._ignored) < IGNORED_NAMES_MAX:
-                self._ignored[name] += 1
+            known = name in self._ignored or len(self._ignored) < IGNORED_NAMES_MAX
+            self._ignored[name if known else "…"] += 1
 
     def _count(self, row: Row) -> None:
         self.good += 1

@@ -84,10 +84,10 @@ def _refusal(error: orjson.JSONDecodeError, data: bytes, line: int, offset: int 
     if b"\0" in data:
         return nul(line)
     text = data.decode()
-    where = f"(character {error.pos + 1} of the cell)"
+    where = f"(character {error.pos + 1} of the row)"
     if offset is not None:
         at = offset + len(text[: error.pos].encode())
-        where = f"(line {line + error.lineno - 1}, column {error.colno}, byte {at} of the file)"
+        where = f"(character {error.pos + 1} of the row, byte {at} of the file)"
     code, says = ProblemCode.BAD_JSON, f"The row is not JSON: {error.msg}."
     if "surrogate" in error.msg:
         code = ProblemCode.LONE_SURROGATE

@@ -169,8 +169,6 @@ def _resume(job: _Job, stored: checkpoint.Checkpoint) -> None:
     state = stored.state
     if (state.spec_sha256, state.data_sha256) != (_sha256(job.spec), job.data.fingerprint):
         raise RunRefused("the checkpoint belongs to another spec or another dataset")
-    if stored.adapter.shapes.keys() != _fresh_adapter(job.base, job.spec).shapes.keys():
-        raise RunRefused("the checkpoint's adapter covers other modules than the spec names")
     job.optimizer.restore(stored.moments)
     job.step, job.trained_tokens, job.loss = state.step, state.trained_tokens, state.loss
     if state.eval_loss is not None and state.eval_token_accuracy is not None:

@@ -11,6 +11,7 @@ import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NoReturn
@@ -66,13 +67,14 @@ class Template:
     """Renders, tokenizes and masks conversations for one base model."""
 
     def __init__(self, tokenizer_json: str, chat_template: str, special_tokens: dict[str, str]):
-        plain, later = _without_added_tokens(tokenizer_json)
-        self._tokenizer = _tokenizer(_exact_offsets(tokenizer_json))
-        self._later_tokenizer = _tokenizer(_never_prepend(_exact_offsets(tokenizer_json)))
-        self._plain, self._plain_later = _tokenizer(plain), _tokenizer(later)
+        parsed = _exact_offsets(json.loads(tokenizer_json))
+        self._parsed = parsed
+        self._tokenizer = _tokenizer(parsed)
+        later = _never_prepend(parsed)
+        self._later_tokenizer = self._tokenizer if later == parsed else _tokenizer(later)
         self._jinja = _environment().from_string(chat_template)
         self._special_tokens = special_tokens
-        added = json.loads(tokenizer_json).get("added_tokens") or []
+        added = parsed.get("added_tokens") or []
         self.control_tokens: dict[str, int] = {token["content"]: token["id"] for token in added}
         self._control_ids = frozenset(self.control_tokens.values())
         self._control_re = _control_pattern(added)
@@ -81,6 +83,12 @@ class Template:
         eos = self.control_tokens.get(special_tokens.get("eos_token", ""))
         turn_end = self.control_tokens[self._turn_end]
         self.end_ids: tuple[int, ...] = (turn_end,) if eos in (None, turn_end) else (turn_end, eos)
+
+    @cached_property
+    def _plain(self) -> tuple[Tokenizer, Tokenizer]:
+        """Encoders, at the start and later, to which no spelling is a control token."""
+        bare = self._parsed | {"added_tokens": [], "post_processor": None}
+        return _tokenizer(bare), _tokenizer(_never_prepend(bare))
 
     @classmethod
     def load(cls, folder: Path) -> "Template":
@@ -267,7 +275,7 @@ class Template:
         at = 0
         for start, end in [*segment.controls, (len(segment.text), len(segment.text))]:
             if start > at:
-                plain = self._plain if segment.first and at == 0 else self._plain_later
+                plain = self._plain[0 if segment.first and at == 0 else 1]
                 piece = plain.encode(segment.text[at:start], add_special_tokens=False)
                 if not self._control_ids.isdisjoint(piece.ids):
                     raise TemplateError(
@@ -365,9 +373,9 @@ def _fingerprint(tokenizer_json: str, chat_template: str, special_tokens: dict[s
     return hashlib.sha256(digests.encode()).hexdigest()
 
 
-def _tokenizer(tokenizer_json: str) -> Tokenizer:
+def _tokenizer(parsed: dict[str, Any]) -> Tokenizer:
     try:
-        tokenizer: Tokenizer = Tokenizer.from_str(tokenizer_json)
+        tokenizer: Tokenizer = Tokenizer.from_str(json.dumps(parsed))
     except Exception as error:  # the Rust binding raises no narrower one
         raise TemplateError(f"the tokenizer cannot be read: {error}") from error
     tokenizer.no_truncation()
@@ -375,41 +383,30 @@ def _tokenizer(tokenizer_json: str) -> Tokenizer:
     return tokenizer
 
 
-def _exact_offsets(tokenizer_json: str) -> str:
+def _exact_offsets(parsed: dict[str, Any]) -> dict[str, Any]:
     """ByteLevel would trim white space off a token's offsets, and the mask goes by offsets."""
-    parsed = json.loads(tokenizer_json)
-    for part in ("pre_tokenizer", "post_processor"):
-        _set_everywhere(parsed.get(part), "trim_offsets", value=False)
-    return json.dumps(parsed)
+    parts = {name: parsed.get(name) for name in ("pre_tokenizer", "post_processor")}
+    return {**parsed, **_replaced(parts, "trim_offsets", value=False)}
 
 
-def _never_prepend(tokenizer_json: str) -> str:
+def _never_prepend(parsed: dict[str, Any]) -> dict[str, Any]:
     """Metaspace with scheme "first" puts a space before a text; a later segment is not a start."""
-    parsed = json.loads(tokenizer_json)
-    if '"first"' in json.dumps(parsed.get("pre_tokenizer")):
-        _set_everywhere(parsed["pre_tokenizer"], "prepend_scheme", value="never")
-    return json.dumps(parsed)
+    before = parsed.get("pre_tokenizer")
+    if '"first"' not in json.dumps(before):
+        return parsed
+    return parsed | {"pre_tokenizer": _replaced(before, "prepend_scheme", value="never")}
 
 
-def _without_added_tokens(tokenizer_json: str) -> tuple[str, str]:
-    """Encoders of plain text, at the start and later: no spelling is a control token to them."""
-    parsed = json.loads(_exact_offsets(tokenizer_json)) | {
-        "added_tokens": [],
-        "post_processor": None,
-    }
-    plain = json.dumps(parsed)
-    return plain, _never_prepend(plain)
-
-
-def _set_everywhere(part: Any, key: str, *, value: Any) -> None:
+def _replaced(part: Any, key: str, *, value: Any) -> Any:
+    """A copy with every `key` below set to `value`."""
+    if isinstance(part, list):
+        return [_replaced(child, key, value=value) for child in part]
     if isinstance(part, dict):
-        if key in part:
-            part[key] = value
-        for child in part.values():
-            _set_everywhere(child, key, value=value)
-    elif isinstance(part, list):
-        for child in part:
-            _set_everywhere(child, key, value=value)
+        return {
+            name: value if name == key else _replaced(child, key, value=value)
+            for name, child in part.items()
+        }
+    return part
 
 
 def _control_pattern(added: Sequence[dict[str, Any]]) -> re.Pattern[str]:

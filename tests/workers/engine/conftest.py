@@ -3,7 +3,7 @@
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,8 @@ import torch
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
-    GemmaConfig,
     Gemma2Config,
+    GemmaConfig,
     GgufConfig,
     LlamaConfig,
     MistralConfig,
@@ -95,7 +95,9 @@ def tiny_model(name: str) -> Any:
     """A random model, the same every time; its weights large enough that attention matters."""
     with torch.random.fork_rng():
         torch.manual_seed(7)
-        model = AutoModelForCausalLM.from_config(TINY[name](), dtype=torch.float32)
+        model: Any = AutoModelForCausalLM.from_config(  # type: ignore[no-untyped-call]
+            TINY[name](), dtype=torch.float32
+        )
         for parameter in model.parameters():
             if parameter.ndim > 1:
                 torch.nn.init.normal_(parameter, std=0.2)
@@ -109,7 +111,7 @@ def tiny(template: Template) -> Base:
 
 
 @pytest.fixture
-def write_data(tmp_path: Path) -> Iterator[Callable[..., Path]]:
+def write_data(tmp_path: Path) -> Callable[..., Path]:
     """Writes an encoded dataset of (ids, supervised) rows."""
 
     def write(
@@ -125,7 +127,7 @@ def write_data(tmp_path: Path) -> Iterator[Callable[..., Path]]:
             writer.close(share)
         return path
 
-    yield write
+    return write
 
 
 def random_rows(

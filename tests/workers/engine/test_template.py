@@ -22,14 +22,14 @@ LLAMA3 = (
 )
 QWEN25 = (
     "{%- if messages[0]['role'] == 'system' %}\n"
-    "    {{- '<|im_start|>system\\n' + messages[0]['content'] + '<|im_end|>\\n' }}\n"
+    "    {{- '<|im_start|>system\\n' + messages[0].content + '<|im_end|>\\n' }}\n"
     "{%- else %}\n"
     "    {{- '<|im_start|>system\\nYou are Qwen.<|im_end|>\\n' }}\n"
     "{%- endif %}\n"
     "{%- for message in messages %}\n"
     '    {%- if (message.role == "user") or (message.role == "system" and not loop.first) or '
     '(message.role == "assistant" and not message.tool_calls) %}\n'
-    "        {{- '<|im_start|>' + message.role + '\\n' + message.content + '<|im_end|>' + '\\n' }}\n"
+    "        {{- '<|im_start|>' + message.role + '\\n' + message.content + '<|im_end|>\\n' }}\n"
     "    {%- endif %}\n"
     "{%- endfor %}\n"
     "{%- if add_generation_prompt %}\n"
@@ -94,10 +94,10 @@ def twins(smollm2_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dic
 
 NAMES = ["smollm2", "llama3", "qwen2.5", "mistral"]
 
-# Answers start with no white space here: there the prompt's last token may join it in transformers,
-# and ours is split on purpose (the prefix test covers those).
+# Answers start with no white space here: in transformers the prompt's last token may join it, and
+# ours is split on purpose (the prefix test covers those).
 _words = st.text(
-    st.characters(exclude_categories=("Cs",), exclude_characters="<>|[]"), min_size=1, max_size=60
+    st.characters(exclude_categories=["Cs"], exclude_characters="<>|[]"), min_size=1, max_size=60
 )
 _answers = _words.map(str.strip).filter(bool)
 _chats = st.lists(st.tuples(_words, _answers), min_size=1, max_size=3).map(
@@ -105,7 +105,7 @@ _chats = st.lists(st.tuples(_words, _answers), min_size=1, max_size=3).map(
 )
 # Letters that this small vocabulary can spell; it lacks the bytes of some.
 _spelled = st.text(
-    st.characters(min_codepoint=32, max_codepoint=383, exclude_categories=("Cc",)), min_size=1
+    st.characters(min_codepoint=32, max_codepoint=383, exclude_categories=["Cc"]), min_size=1
 )
 _spelled_chats = st.lists(
     st.tuples(_spelled, _spelled.map(str.strip).filter(bool)), min_size=1, max_size=3
@@ -114,8 +114,8 @@ _anything = st.lists(st.text(max_size=30), min_size=1, max_size=5).map(lambda tu
 _settings = settings(max_examples=40, deadline=None)
 
 
-# Llama 3's own tokenizer keeps "\n\n" whole before a letter; SmolLM2's, borrowed here, does not, and
-# there the prefix rule wins over equality.
+# Llama 3's own tokenizer keeps "\n\n" whole before a letter; SmolLM2's, borrowed here, does not,
+# and there the prefix rule wins over equality.
 @pytest.mark.parametrize("name", ["smollm2", "qwen2.5", "mistral"])
 def test_benign_text_encodes_as_transformers_does(twins: dict[str, _Twin], name: str) -> None:
     twin = twins[name]
@@ -206,7 +206,7 @@ def test_no_text_becomes_a_control_token(twins: dict[str, _Twin], name: str, rol
 
     def skeleton(text: str) -> list[int]:
         roles = {"system": "s", "user": "u", "assistant": "a"} | {role: text}
-        messages = [Message(role=r, content=c) for r, c in roles.items()]  # type: ignore[arg-type]
+        messages = [Message(role=r, content=c) for r, c in roles.items()]
         row = ours.encode(messages)
         assert text.strip() in ours.decode(row.ids, skip_control_tokens=False)
         return [token for token in row.ids if token in controls]
@@ -253,7 +253,10 @@ def test_the_sandbox_holds(smollm2_folder: Path, tmp_path: Path) -> None:
 
 
 def test_today_is_not_in_a_rendering(smollm2_folder: Path, tmp_path: Path) -> None:
-    dated = "{{ strftime_now('%d %b %Y') }}{% for m in messages %}{{ m['content'] + '<|im_end|>' }}{% endfor %}"
+    dated = (
+        "{{ strftime_now('%d %b %Y') }}"
+        "{% for m in messages %}{{ m['content'] + '<|im_end|>' }}{% endfor %}"
+    )
     ours = Template.load(_variant(smollm2_folder, tmp_path / "t", dated, [], {}))
     assert ours.decode(ours.prompt(chat("x"))).startswith("26 Jul 2024")
 
