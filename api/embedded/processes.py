@@ -78,6 +78,7 @@ class Process:
         with self._lock:
             if self._closed:
                 raise Unavailable(f"{self.name} is being stopped.")
+            self._end()  # what a dead one may have left of its group
             self._command = command
             self._popen = _midwife.submit(self._bear, command).result()
 

@@ -31,6 +31,8 @@ _WELL_SECONDS = 30.0
 # Before it was ever ready, this many deaths mean that it will never be.
 _STARTS_MAX = 3
 _READY_SECONDS_MAX = 180.0
+# A little more than a worker takes to put its task down (`worker_soft_shutdown_timeout`).
+_PART_GRACE_SECONDS = 12.0
 
 
 class Interrupted(KeyboardInterrupt):
@@ -80,7 +82,11 @@ class Running:
         ours = {"PYTHONUNBUFFERED": "1", "DATABASE_OWNER_URL": ""}
         env = {**os.environ, **ours, **self._part.env}
         began = time.monotonic()
-        self._process.spawn(Command(argv=self._part.argv, cwd=Path.cwd(), env=env))
+        self._process.spawn(
+            Command(
+                argv=self._part.argv, cwd=Path.cwd(), env=env, grace_seconds=_PART_GRACE_SECONDS
+            )
+        )
         while not is_ready(self._part.ready, self._process):
             if not self.alive():
                 raise Unavailable(

@@ -84,7 +84,7 @@ def test_alpaca_becomes_a_row() -> None:
 
 @pytest.mark.parametrize("empty", [None, ""])
 def test_alpaca_fields_that_are_empty_are_not_there(empty: str | None) -> None:
-    obj = {"instruction": "Hi", "input": empty, "output": "Hello", "system": empty, "history": []}
+    obj: dict[str, Any] = {"instruction": "Hi", "input": empty, "output": "Hello", "system": empty, "history": []}
     assert [m.role for m in row(obj).messages] == ["user", "assistant"]
     assert row(obj).messages[0].content == "Hi"
 
@@ -239,7 +239,7 @@ def test_other_columns_are_kept_out_and_named() -> None:
 
 
 def test_fields_that_hold_nothing_are_no_problem() -> None:
-    empty = {"tool_calls": None, "name": "", "refusal": None, "function_call": {}}
+    empty: dict[str, Any] = {"tool_calls": None, "name": "", "refusal": None, "function_call": {}}
     assert row(turns(ASK, {**ANSWER, **empty}, tools=[], functions=None))
 
 
