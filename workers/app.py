@@ -28,7 +28,7 @@ def make_app() -> Celery:
         worker_prefetch_multiplier=1,
         # Without it one nudge would be held behind the job that runs, while another worker idles.
         worker_disable_prefetch=True,
-        worker_soft_shutdown_timeout=10.0,
+        worker_soft_shutdown_timeout=3.0,
         worker_hijack_root_logger=False,
         worker_proc_alive_timeout=60.0,
         broker_connection_retry_on_startup=True,

@@ -3,8 +3,11 @@ operator does on the service's own machine (`up`, `demo`, `migrate`, `grant`) us
 """
 
 import typer
+from rich.markup import escape
 
 from api.cli import local, remote
+from api.cli.client import console
+from api.errors import TuneryError
 
 app = typer.Typer(
     name="tunery",
@@ -24,4 +27,14 @@ app.command()(local.demo)
 app.command()(local.migrate)
 app.command()(local.grant)
 
-__all__ = ["app"]
+
+def main() -> None:
+    """The command; what it refuses is a sentence, never a traceback."""
+    try:
+        app()
+    except TuneryError as error:
+        console.print(f"[red]✗[/red] {escape(error.message)}")
+        raise SystemExit(1) from error
+
+
+__all__ = ["app", "main"]

@@ -79,7 +79,7 @@ class Home:
                 self._write()
             return self._secrets[name]
 
-    def claim_ports(self, names: Iterable[str], *, patience_seconds: float = 3.0) -> None:
+    def claim_ports(self, names: Iterable[str], *, patience_seconds: float = 2.0) -> None:
         """Keep the remembered ports where they are free, and choose others where not.
 
         After a `kill -9` the engines of before may still be letting go of theirs: hence the wait.

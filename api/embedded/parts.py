@@ -93,7 +93,8 @@ def _python(module: str, *options: str) -> tuple[str, ...]:
 
 def _threads(count: str) -> dict[str, str]:
     """As many threads for numbers as the part can use: more than cores makes all of them slow."""
-    return {"OMP_NUM_THREADS": count, "MKL_NUM_THREADS": count}
+    # Threads that spin while they wait take the cores from the other parts of this machine.
+    return {"OMP_NUM_THREADS": count, "MKL_NUM_THREADS": count, "OMP_WAIT_POLICY": "PASSIVE"}
 
 
 def _answers(ready: Answers) -> bool:

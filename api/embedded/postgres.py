@@ -112,6 +112,9 @@ class Postgres:
             "--locale=C",
             "--locale-provider=builtin",
             "--builtin-locale=C.UTF-8",
+            # A power cut in the first half minute may cost the cluster, which is then still empty;
+            # syncing a thousand files one by one costs every first start seconds.
+            "--no-sync",
         ]
         done = subprocess.run(
             argv,

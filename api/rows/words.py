@@ -118,5 +118,7 @@ class Report(Frozen):
     messages: int = Field(description="of good rows")
     characters: int = Field(description="of good rows' messages")
     empty_lines: int
-    ignored: dict[str, int] = Field(description="fields that are not read -> good rows that have them")
+    ignored: dict[str, int] = Field(
+        description="fields that are not read -> good rows that have them"
+    )
     seconds: float

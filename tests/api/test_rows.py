@@ -84,7 +84,13 @@ def test_alpaca_becomes_a_row() -> None:
 
 @pytest.mark.parametrize("empty", [None, ""])
 def test_alpaca_fields_that_are_empty_are_not_there(empty: str | None) -> None:
-    obj: dict[str, Any] = {"instruction": "Hi", "input": empty, "output": "Hello", "system": empty, "history": []}
+    obj: dict[str, Any] = {
+        "instruction": "Hi",
+        "input": empty,
+        "output": "Hello",
+        "system": empty,
+        "history": [],
+    }
     assert [m.role for m in row(obj).messages] == ["user", "assistant"]
     assert row(obj).messages[0].content == "Hi"
 

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -34,12 +35,12 @@ class Service:
     process: subprocess.Popen[str]
     lines: list[str] = field(default_factory=list)
 
-    @property
+    @cached_property
     def http(self) -> httpx.Client:
         headers = {"authorization": f"Bearer {self.key}"}
         return httpx.Client(base_url=f"{self.url}/v1", headers=headers, timeout=60)
 
-    @property
+    @cached_property
     def openai(self) -> OpenAI:
         """Unmodified, and strict: it raises where an answer is not of its types."""
         return OpenAI(
@@ -48,6 +49,12 @@ class Service:
             timeout=120,
             _strict_response_validation=True,
         )
+
+    def close(self) -> None:
+        self.http.close()
+        self.openai.close()
+        if self.process.stdout:
+            self.process.stdout.close()
 
     def environment(self) -> dict[str, str]:
         return os.environ | {
@@ -178,6 +185,7 @@ def service() -> Iterator[Service]:
     finally:
         process.send_signal(signal.SIGINT)
         process.wait(timeout=60)
+        running.close()
         left = running.pids("")
         shutil.rmtree(data_dir, ignore_errors=True)
     assert left == [], "Ctrl-C left processes behind"

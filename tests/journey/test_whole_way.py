@@ -219,6 +219,9 @@ def test_the_command_trains_and_shows_what_was_learned(service: Service, tmp_pat
 
 
 def test_a_second_client_without_a_key_gets_nowhere(service: Service) -> None:
-    with pytest.raises(APIStatusError) as refused:
-        OpenAI(base_url=f"{service.url}/v1", api_key="tk-wrong").models.list()
+    with (
+        OpenAI(base_url=f"{service.url}/v1", api_key="tk-wrong") as client,
+        pytest.raises(APIStatusError) as refused,
+    ):
+        client.models.list()
     assert refused.value.status_code == 401

