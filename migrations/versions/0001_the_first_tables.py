@@ -4,6 +4,8 @@ Must work with the code that runs now: add first, remove one release later. Lock
 4 s at most (migrations/env.py); build indexes on large tables concurrently.
 """
 
+from contextlib import closing
+
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
@@ -177,7 +179,7 @@ CREATE TRIGGER legal_move BEFORE UPDATE OF status ON jobs
 def guard() -> None:
     for statements in (GRANTS, LEDGER, ROW_SECURITY, LOOK_UPS, MOVES):
         # The driver's own cursor: without parameters it takes several statements, and `%` is just %.
-        with op.get_bind().connection.cursor() as cursor:
+        with closing(op.get_bind().connection.cursor()) as cursor:
             cursor.execute(statements)
 
 

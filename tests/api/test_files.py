@@ -1,8 +1,8 @@
 """Uploads: streamed, whole or not at all, and refused with the reason."""
 
 from collections.abc import Iterator
+from typing import Any
 
-import httpx
 import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import text
@@ -18,7 +18,7 @@ ROW = b'{"messages":[{"role":"user","content":"q"},{"role":"assistant","content"
 
 def send(
     client: TestClient, data: bytes, *, purpose: str = "fine-tune", name: str = "x.jsonl"
-) -> httpx.Response:
+) -> Any:
     return client.post("/v1/files", files={"file": (name, data)}, data={"purpose": purpose})
 
 
