@@ -102,7 +102,7 @@ class _Tally:
 
 def _encode(encoding: Encoding, dataset: Dataset) -> tuple[dict[str, Any], bool]:
     base = base_model(encoding.base_model)
-    template = Template.load(cache.base_folder(base))
+    template = Template.load(cache.base_folder(base, weights=False))
     renew = _Renewal(lambda session: datasets.renew_encoding(session, encoding))
     tally = _Tally()
     metadata = {

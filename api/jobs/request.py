@@ -42,11 +42,11 @@ MetadataValue = Annotated[str, StringConstraints(max_length=512)]
 class WireHyperparameters(Frozen):
     """OpenAI's three, and the absolute values a person who knows may set."""
 
-    n_epochs: Annotated[int | None, Auto, Field(ge=1, le=EPOCHS_MAX)] = None
-    batch_size: Annotated[int | None, Auto, Field(ge=1, le=BATCH_SIZE_MAX)] = None
-    learning_rate_multiplier: Annotated[float | None, Auto, Field(gt=0, le=100)] = None
-    learning_rate: Annotated[float | None, Auto, Field(gt=0, le=1)] = None
-    cutoff_len: Annotated[int | None, Auto, Field(ge=16, le=CUTOFF_LEN_MAX)] = None
+    n_epochs: Annotated[Annotated[int, Field(ge=1, le=EPOCHS_MAX)] | None, Auto] = None
+    batch_size: Annotated[Annotated[int, Field(ge=1, le=BATCH_SIZE_MAX)] | None, Auto] = None
+    learning_rate_multiplier: Annotated[Annotated[float, Field(gt=0, le=100)] | None, Auto] = None
+    learning_rate: Annotated[Annotated[float, Field(gt=0, le=1)] | None, Auto] = None
+    cutoff_len: Annotated[Annotated[int, Field(ge=16, le=CUTOFF_LEN_MAX)] | None, Auto] = None
     warmup_ratio: float = Field(default=0.03, ge=0, lt=1)
     scheduler: Scheduler = Scheduler.COSINE
     weight_decay: float = Field(default=0.0, ge=0, le=1)

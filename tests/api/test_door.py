@@ -176,6 +176,7 @@ def test_guessing_a_password_is_slowed_down(app_client: TestClient) -> None:
         ({"model": "none", "training_file": "file-x"}, "model", "There are: smollm2"),
         ({"model": given.MODEL, "training_file": "file-x"}, "training_file", "no file"),
         ({"hyperparameters": {"n_epochs": 0}}, "hyperparameters.n_epochs", "n_epochs"),
+        ({"hyperparameters": {"n_epochs": "some"}}, "hyperparameters.n_epochs", "integer"),
         ({"hyperparameters": {"epochs": 1}}, "hyperparameters.epochs", "not permitted"),
         ({"tuning": {"rank": 0}}, "tuning.rank", "greater than or equal to 1"),
         ({"tuning": {"method": "magic"}}, "tuning.method", "lora"),

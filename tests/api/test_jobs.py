@@ -104,6 +104,21 @@ def test_a_job_and_its_hold_are_made_together(who: Person) -> None:
     assert balance(who) == (100_000_000 - 270_000, 270_000)
 
 
+def test_auto_and_absent_are_the_same_and_what_was_given_is_kept(who: Person) -> None:
+    auto = {"n_epochs": "auto", "batch_size": "auto", "learning_rate_multiplier": "auto"}
+    given_body = given.submission(given.dataset(who), hyperparameters={"n_epochs": 2})
+    auto_body = given.submission(given_body.training_file, hyperparameters=auto)
+    given.encode(auto_body)
+    with transaction(who.tenant_id) as session:
+        chosen = jobs.quote(session, who.tenant_id, auto_body)
+        fixed = jobs.quote(session, who.tenant_id, given_body)
+    assert chosen.spec
+    assert fixed.spec
+    assert (chosen.spec.hyperparameters.n_epochs, chosen.origins["n_epochs"]) == (3, "auto")
+    assert (fixed.spec.hyperparameters.n_epochs, fixed.origins["n_epochs"]) == (2, "given")
+    assert chosen.spec.hyperparameters.batch_size == 8
+
+
 def test_a_job_that_cannot_be_paid_is_not_made(who: Person) -> None:
     body = given.submission(given.dataset(who))
     given.encode(body, train_tokens=4_000_000)
