@@ -1,3 +1,5 @@
+"""Rows of every form, and all that can be wrong with one, by its place and code."""
+
 from typing import Any
 
 import pytest

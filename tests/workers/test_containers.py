@@ -1,3 +1,5 @@
+"""Containers of rows: read by streaming, every defect named by its line, memory bounded."""
+
 import csv
 import gzip
 import io
