@@ -1,3 +1,5 @@
+"""The example files teach what they promise, and the dirty one is dirty as described."""
+
 import json
 from pathlib import Path
 

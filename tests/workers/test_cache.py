@@ -1,3 +1,5 @@
+"""Weights and artifacts on disk: every source for real, whole or not at all, shared safely."""
+
 import hashlib
 import json
 import os
