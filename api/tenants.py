@@ -27,7 +27,7 @@ from api.tables import ApiKey, Member, SignInSession, Tenant, User, new_id, own
 _BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _KEY_RANDOM = 30
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+|[^@\s]+@localhost")
-_PASSWORD_LENGTHS = range(8, 257)
+_PASSWORD_LENGTHS = range(12, 257)
 
 _hasher = PasswordHasher()
 # Each hash takes 64 MiB for its time; a burst of sign-ins must not take the process down.
@@ -56,10 +56,10 @@ def sign_up(session: Session, *, email: str, password: str, tenant_name: str) ->
     """A new person with a new tenant of their own and its first credits (anonymous transaction)."""
     address = _checked_email(email)
     if len(password) not in _PASSWORD_LENGTHS:
-        raise BadRequest("A password has 8 to 256 characters.", param="password")
+        raise BadRequest("A password has 12 to 256 characters.", param="password")
     name = tenant_name.strip()
-    if not 1 <= len(name) <= 80:
-        raise BadRequest("A tenant's name has 1 to 80 characters.", param="tenant")
+    if not 1 <= len(name) <= 100:
+        raise BadRequest("A tenant's name has 1 to 100 characters.", param="tenant")
     with _hashing:
         password_hash = _hasher.hash(password)
     actor = Actor(tenant_id=new_id("ten-"), user_id=new_id("user-"))
