@@ -64,8 +64,6 @@ def train(base: Base, run: Run) -> Iterator[EngineEvent]:
     """Train one adapter to the end of its spec; `run.out / "adapter"` then holds it."""
     job = _prepare(base, run)
     yield from _opening(job)
-    if job.step == 0:
-        yield from _assess(job)
     while job.step < job.total_steps:
         started = time.monotonic()
         rows = _next_rows(job)
@@ -86,8 +84,12 @@ def train(base: Base, run: Run) -> Iterator[EngineEvent]:
             tokens_per_second=job.pace_tokens / job.pace_seconds,
             eta_seconds=(job.total_steps - job.step) * job.pace_seconds,
         )
+        if job.step == 1:
+            # Where the run began is what the base says without the adapter. It can be asked at any
+            # time, so nobody waits for it before the first loss.
+            yield from _assess(job, adapter=None, step=0)
         if _evaluation_due(job):
-            yield from _assess(job)
+            yield from _assess(job, adapter=job.adapter, step=job.step)
         if _checkpoint_due(job):
             yield _save(job)
     _publish_adapter(job)
@@ -244,20 +246,20 @@ def _evaluation_due(job: _Job) -> bool:
     return job.step % every == 0 or job.step == job.total_steps
 
 
-def _assess(job: _Job) -> Iterator[Eval | Sample]:
+def _assess(job: _Job, *, adapter: LoraAdapter | None, step: int) -> Iterator[Eval | Sample]:
     data, rows = job.evaluation
     if len(rows):
-        score = job.score = evaluate(job.base, job.adapter, data, rows)
+        score = job.score = evaluate(job.base, adapter, data, rows)
         yield Eval(
-            step=job.step,
-            epoch=job.epoch,
+            step=step,
+            epoch=step / job.steps_per_epoch,
             loss=score.loss,
             token_accuracy=score.token_accuracy,
             rows=score.rows,
         )
     for messages in job.run.samples:
-        text = sample(job.base, job.adapter, messages)
-        yield Sample(step=job.step, prompt=messages[-1].content, text=text)
+        text = sample(job.base, adapter, messages)
+        yield Sample(step=step, prompt=messages[-1].content, text=text)
 
 
 def _checkpoint_due(job: _Job) -> bool:
