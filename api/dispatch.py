@@ -24,6 +24,10 @@ SWEEP = "workers.sweep"
 QUEUES = {TRAIN: "train", INSPECT: "cpu", ENCODE: "cpu", SWEEP: "cpu", CHAT: "chat"}
 
 
+NUDGE_SECONDS = 60
+"""A message nobody took in this time is no use: the sweep has rung again since."""
+
+
 def train() -> None:
     """Some job is queued: whoever trains, look at the table."""
     _send(TRAIN)
@@ -43,7 +47,14 @@ def chat(turn_id: str) -> None:
 
 def _send(task: str, *args: str) -> None:
     try:
-        _app().send_task(task, args=args, queue=QUEUES[task], ignore_result=True, retry=False)
+        _app().send_task(
+            task,
+            args=args,
+            queue=QUEUES[task],
+            expires=NUDGE_SECONDS,
+            ignore_result=True,
+            retry=False,
+        )
     except (OperationalError, RedisError, OSError) as error:
         log.warning("dispatch.failed", task=task, error=type(error).__name__)
 

@@ -69,15 +69,22 @@ def work(claimed: jobs.Claim) -> None:
     except jobs.Fenced:
         log.warning("job.fenced")
     except Cancelled:
-        courier.close()
-        with transaction() as session:
-            jobs.cancelled(session, claimed)
+        _stop_as_asked(claimed, courier)
     except Exception as error:  # noqa: BLE001 - whatever it is, the job must not hang in its lease
         courier.stop()
         _fail(claimed, error)
     finally:
         courier.stop()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _stop_as_asked(claimed: jobs.Claim, courier: "Courier") -> None:
+    try:
+        courier.close()
+        with transaction() as session:
+            jobs.cancelled(session, claimed)
+    except jobs.Fenced:
+        log.warning("job.fenced")
 
 
 class Courier:
