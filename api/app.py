@@ -3,7 +3,6 @@
 Everything is served at `/v1/…` and at `/…` too, since some clients take the root as their base.
 """
 
-import logging
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -19,7 +18,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api import __version__, bus, db
+from api import __version__, bus, db, logs
 from api.errors import BadRequest, NotFound, TooLarge, TuneryError
 from api.routes import auth, chat, files, jobs, models, stream
 from api.settings import settings
@@ -40,7 +39,7 @@ ROUTERS = (
 
 def create_app() -> FastAPI:
     """The app of one API process."""
-    _configure_logs()
+    logs.configure()
     app = FastAPI(
         title="Tunery",
         version=__version__,
@@ -182,18 +181,3 @@ def _place(loc: tuple[Any, ...]) -> str:
 
 def _request_id(request: Request) -> str:
     return str(request.scope.get("state", {}).get("request_id", ""))
-
-
-def _configure_logs() -> None:
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"]),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(
-            logging.getLevelNamesMapping()[settings().log_level.upper()]
-        ),
-    )

@@ -6,11 +6,10 @@ job's row, lease and attempt are what survives a worker. So nothing here is ever
 
 import logging
 
-import structlog
 from celery import Celery
 from celery.signals import setup_logging, worker_process_init, worker_ready
 
-from api import db, dispatch
+from api import db, dispatch, logs
 from api.settings import settings
 
 WARM = {"train": "workers.warm_train", "chat": "workers.warm_chat"}
@@ -53,22 +52,12 @@ app = make_app()
 @setup_logging.connect
 def _configure_logs(**_: object) -> None:
     """One line an event, key=value; libraries only where something is wrong."""
-    level = logging.getLevelNamesMapping()[settings().log_level.upper()]
     logging.basicConfig(
         level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s"
     )
     logging.getLogger("celery.worker").setLevel(logging.INFO)
     logging.getLogger("celery.apps.worker").setLevel(logging.INFO)
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"]),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-    )
+    logs.configure()
 
 
 @worker_process_init.connect
