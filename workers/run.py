@@ -33,6 +33,8 @@ from workers import cache
 log = structlog.get_logger()
 
 MANIFEST = "manifest.json"
+DISK_BYTES_MIN = 64 * 2**20
+"""With less than this left, whatever broke broke for want of space."""
 
 
 class Cancelled(Exception):
@@ -336,12 +338,19 @@ def _fail(claimed: jobs.Claim, error: Exception) -> None:
             if code := users.get(type(error)):
                 jobs.fail(session, claimed, code=code, message=str(error), user_fault=True)
             else:
-                jobs.hand_back(session, claimed, reason=type(error).__name__)
+                jobs.hand_back(session, claimed, why=_why(error))
     except jobs.Fenced:
         log.warning("job.fenced")
     except Unavailable:
         # The lease runs out by itself, and the sweep does the same.
         log.warning("job.hand_back_failed")
+
+
+def _why(error: Exception) -> str:
+    """The fault in words; a full disk comes in as many kinds of errors as there are libraries."""
+    if shutil.disk_usage(settings().cache_path()).free < DISK_BYTES_MIN:
+        return "The worker's disk is full"
+    return f"The worker broke on our side ({type(error).__name__})"
 
 
 def _files(folder: Path) -> Iterator[Path]:

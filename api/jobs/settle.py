@@ -79,21 +79,9 @@ def cancelled(session: Session, claimed: Claim) -> None:
     _cancel(session, locked(session, claimed))
 
 
-def hand_back(session: Session, claimed: Claim, *, reason: str) -> None:
+def hand_back(session: Session, claimed: Claim, *, why: str) -> None:
     """The worker cannot go on by a fault of ours: the same as being lost, only sooner."""
-    job = locked(session, claimed)
-    write(
-        session,
-        job,
-        [
-            Notice(
-                level=Level.WARN,
-                code="attempt_failed",
-                message=f"This attempt broke on our side ({reason})",
-            )
-        ],
-    )
-    _take_back(session, job)
+    _take_back(session, locked(session, claimed), code="attempt_failed", why=why)
 
 
 def sweep(session: Session) -> None:
@@ -106,36 +94,28 @@ def sweep(session: Session) -> None:
         .limit(100)
     ).scalars()
     for job in list(lost):
-        _take_back(session, job)
+        _take_back(session, job, code="worker_lost", why="The worker was lost")
     queued = select(func.count()).select_from(Job).where(Job.status == JobStatus.QUEUED)
     if session.execute(queued).scalar_one():
         after_commit(session, dispatch.train)
 
 
-def _take_back(session: Session, job: Job) -> None:
+def _take_back(session: Session, job: Job, *, code: str, why: str) -> None:
+    """Queue the job again, or end it after `crashes_max` attempts that came no further."""
     job.crash_count += 1
     if job.cancel_requested_at is not None:
         _cancel(session, job)
     elif job.crash_count >= settings().crashes_max:
         message = (
-            f"The worker was lost {job.crash_count} times without getting further. Nothing is "
-            "charged. Submit the job again, or ask your operator."
+            f"{why}, {job.crash_count} times without getting further. Nothing is charged. "
+            "Submit the job again, or ask your operator."
         )
         _settle(session, job, 0)
-        error = {"code": "worker_lost", "message": message, "param": None}
+        error = {"code": code, "message": message, "param": None}
         move(session, job, JobStatus.FAILED, message, error=error)
     else:
-        write(
-            session,
-            job,
-            [
-                Notice(
-                    level=Level.WARN,
-                    code="worker_lost",
-                    message="The worker was lost; the job goes on from its last checkpoint",
-                )
-            ],
-        )
+        going_on = f"{why}; the job goes on from its last checkpoint"
+        write(session, job, [Notice(level=Level.WARN, code=code, message=going_on)])
         move(session, job, JobStatus.QUEUED, "Waiting for a worker again")
 
 

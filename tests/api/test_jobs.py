@@ -340,6 +340,21 @@ def test_a_job_lost_three_times_fails_and_costs_nothing(who: Person) -> None:
     assert balance(who) == (100_000_000, 0)
 
 
+def test_a_job_that_breaks_on_our_side_is_tried_again_and_says_why(who: Person) -> None:
+    job_id = given.queued_job(who)
+    for attempt in range(3):
+        with transaction() as session:
+            assert given.job(session, job_id).status == "queued", attempt
+        claimed = claim()
+        with transaction() as session:
+            jobs.hand_back(session, claimed, why="The worker's disk is full")
+    with transaction() as session:
+        error = given.job(session, job_id).error
+    assert error
+    assert error["message"].startswith("The worker's disk is full, 3 times")
+    assert balance(who) == (100_000_000, 0)
+
+
 def test_a_checkpoint_resets_the_count_of_lost_workers(who: Person) -> None:
     job_id = given.queued_job(who)
     for n in range(4):
