@@ -146,6 +146,10 @@ def test_the_servers_behind_s3_give_nothing_away(reached: Reached) -> None:
     filer = reached.engines.home.port("weed.filer.port")
     assert _get(f"http://127.0.0.1:{filer}/buckets/tunery/secret")[0] == 401
     admin = reached.engines.home.port("weed.admin.port")
+    # The admin server is the last to start: later than the S3 that we wait for.
+    until = time.monotonic() + 30
+    while not _listens(admin) and time.monotonic() < until:
+        time.sleep(0.1)
     assert _get(f"http://127.0.0.1:{admin}/")[0] in (401, 403, 404)
 
 
@@ -506,6 +510,11 @@ def _link(path: Path) -> str:
         return str(path.readlink())
     except OSError:
         return ""
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def _get(url: str) -> tuple[int, bytes]:
