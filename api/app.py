@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import __version__, bus, db, logs
 from api.errors import BadRequest, NotFound, TooLarge, TuneryError
-from api.routes import auth, chat, files, jobs, models, stream
+from api.routes import auth, chat, files, jobs, models, preflight, stream
 from api.settings import settings
 
 log = structlog.get_logger()
@@ -30,6 +30,7 @@ PORTAL = Path(__file__).parent.parent / "frontend" / "dist"
 ROUTERS = (
     auth.router,
     files.router,
+    preflight.router,
     models.router,
     jobs.router,
     stream.router,

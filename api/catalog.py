@@ -26,6 +26,18 @@ class PriceClass(StrEnum):
     L = "l"
 
 
+class Shape(Frozen):
+    """The sizes that memory is estimated from."""
+
+    layers: int = Field(gt=0)
+    hidden: int = Field(gt=0)
+    intermediate: int = Field(gt=0)
+    heads: int = Field(gt=0)
+    kv_heads: int = Field(gt=0)
+    head_dim: int = Field(gt=0)
+    vocabulary: int = Field(gt=0)
+
+
 class BaseModel(Frozen):
     """One entry. `id` is the name on the wire; `revision` pins the weights."""
 
@@ -35,6 +47,7 @@ class BaseModel(Frozen):
     revision: str
     licence: str
     parameters: int = Field(gt=0)
+    shape: Shape
     context: int = Field(gt=0, description="tokens")
     price_class: PriceClass
     created: int = Field(description="Unix seconds")

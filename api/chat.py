@@ -127,6 +127,7 @@ class Turn:
     adapter_id: str | None
     adapter_prefix: str | None
     adapter_files: dict[str, dict[str, Any]]
+    thinking: bool
     spec: TurnSpec
 
 
@@ -200,6 +201,8 @@ def claim(session: Session, turn_id: str) -> Turn | None:
         adapter_id=row.adapter_id,
         adapter_prefix=adapter.prefix if adapter else None,
         adapter_files=adapter.manifest["files"] if adapter else {},
+        # As the rows were encoded that it was trained on; a base by itself answers at once.
+        thinking=bool(adapter and adapter.manifest.get("thinking")),
         spec=TurnSpec.model_validate(row.request),
     )
 

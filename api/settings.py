@@ -48,11 +48,25 @@ class Settings(BaseSettings):
     # Limits.
     upload_bytes_max: int = 512 * MIB
     upload_part_bytes: int = 8 * MIB
+    unpacked_bytes_max: int = Field(default=4 * GIB, description="what a gzip or zip may hold")
+    unpacked_ratio_max: int = Field(default=500, description="unpacked bytes for each packed one")
+    xlsx_bytes_max: int = Field(default=256 * MIB, description="an Excel file, unpacked")
+    row_group_bytes_max: int = Field(default=1 * GIB, description="of a Parquet file, unpacked")
+    columns_max: int = 256
     line_bytes_max: int = 1 * MIB
     rows_max: int = 10_000_000
     messages_per_row_max: int = 1_000
     json_depth_max: int = 32
     problems_max: int = Field(default=100, description="row problems reported one by one")
+    mixed_files_max: int = Field(default=16, description="files in one job")
+    preflight_memory_max: int = Field(
+        default=3 * GIB, description="bytes the process that reads a file may take"
+    )
+    preflight_row_seconds_max: float = 60.0
+    preflight_seconds_max: float = 4 * 3_600.0
+    train_memory_bytes: int = Field(
+        default=0, description="memory of a training worker's device; 0: not stated"
+    )
     request_body_bytes_max: int = 4 * MIB
     page_items_max: int = 1_000
     queued_jobs_max: int = Field(default=20, description="per tenant")
@@ -71,6 +85,8 @@ class Settings(BaseSettings):
     session_idle_days: int = 7
     session_days_max: int = 30
     presign_seconds: int = 900
+    quote_minutes: int = Field(default=60, description="a quote is good for")
+    encoding_days_max: int = Field(default=30, description="an encoding nobody uses is kept for")
     chat_timeout_seconds: float = 120.0
 
     # Money, in micro-credits.

@@ -29,8 +29,22 @@ class Damaged(Exception):
     """A file's bytes are not what its hash says."""
 
 
+def dataset_prefix(tenant_id: str, dataset_id: str) -> str:
+    return f"tenants/{tenant_id}/datasets/{dataset_id}/"
+
+
 def dataset_key(tenant_id: str, dataset_id: str) -> str:
-    return f"tenants/{tenant_id}/datasets/{dataset_id}/source"
+    return dataset_prefix(tenant_id, dataset_id) + "source"
+
+
+def findings_key(prefix: str) -> str:
+    """Beside a dataset's bytes and beside an encoding: every finding, as CSV."""
+    return prefix + "findings.csv"
+
+
+def pieces_key(template: str) -> str:
+    """The bytes that each token id of a tokenizer stands for; `template` is its fingerprint."""
+    return f"tokenizers/{template}.json"
 
 
 def encoding_prefix(tenant_id: str, encoding_id: str) -> str:
@@ -81,6 +95,21 @@ def get(key: str) -> bytes:
     with _refusals(key):
         body = _client().get_object(Bucket=settings().s3_bucket, Key=key)["Body"]
         return body.read()
+
+
+def get_range(key: str, start: int, end: int) -> bytes:
+    """Bytes [start, end) of an object."""
+    if end <= start:
+        return b""
+    with _refusals(key):
+        body = _client().get_object(
+            Bucket=settings().s3_bucket, Key=key, Range=f"bytes={start}-{end - 1}"
+        )["Body"]
+        return body.read()
+
+
+def exists(key: str) -> bool:
+    return next(keys(key), None) == key
 
 
 def json_bytes(value: Any) -> bytes:

@@ -122,7 +122,8 @@ class ApiKey(Base):
 
 
 class Dataset(Base):
-    """An uploaded file. `report` is what inspection says of it."""
+    """An uploaded file. `report` is what inspection says of it, `progress` how far it is while it
+    reads; `mapping` is a person's correction of how it is read, `repairs` the codes accepted."""
 
     __tablename__ = "datasets"
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -133,6 +134,9 @@ class Dataset(Base):
     sha256: Mapped[str]
     status: Mapped[str] = mapped_column(server_default="uploaded")
     report: Mapped[dict[str, Any] | None]
+    progress: Mapped[dict[str, Any] | None]
+    mapping: Mapped[dict[str, Any] | None]
+    repairs: Mapped[list[str]] = mapped_column(JSONB, server_default=text("'[]'::jsonb"))
     attempt: Mapped[int] = mapped_column(server_default="0")
     lease_expires_at: Mapped[datetime | None]
     created_at: Mapped[datetime] = _now()
@@ -140,34 +144,59 @@ class Dataset(Base):
     __table_args__ = (
         CheckConstraint("status IN ('uploaded', 'processed', 'error')", name="status"),
         Index(None, "tenant_id", "created_at"),
+        Index(None, "tenant_id", "sha256"),
         Index("ix_datasets_waiting", "created_at", postgresql_where=text("status = 'uploaded'")),
     )
 
 
 class Encoding(Base):
-    """A dataset as one base model reads it under one set of options: what is previewed, priced and
-    trained. `options` is the key that says which; `report` holds counts, the object's hash and the
-    lines that were left out."""
+    """What is made of files for one base model, once, and then previewed, priced and trained on.
+
+    `recipe` says of what and how (`api.encodings.Recipe`), `key` is its hash: the same recipe on
+    the same content is the same row within a tenant. `report` holds counts, the object's hash and
+    the lines that were left out. `dataset_id` is the file (of a mixture, the first)."""
 
     __tablename__ = "encodings"
     id: Mapped[str] = mapped_column(primary_key=True)
     tenant_id: Mapped[str] = _tenant()
     dataset_id: Mapped[str] = mapped_column(ForeignKey("datasets.id"))
-    base_model: Mapped[str]
-    cutoff_len: Mapped[int]
-    held_out_share: Mapped[float]
-    options: Mapped[str]
+    key: Mapped[str]
+    recipe: Mapped[dict[str, Any]]
+    parts: Mapped[list[str]] = mapped_column(
+        JSONB, server_default=text("'[]'::jsonb"), comment="ids of the encodings it is made of"
+    )
     status: Mapped[str] = mapped_column(server_default="pending")
     report: Mapped[dict[str, Any] | None]
     attempt: Mapped[int] = mapped_column(server_default="0")
     lease_expires_at: Mapped[datetime | None]
     created_at: Mapped[datetime] = _now()
+    used_at: Mapped[datetime] = _now()
     __table_args__ = (
         CheckConstraint("status IN ('pending', 'ready', 'failed')", name="status"),
-        UniqueConstraint("dataset_id", "options"),
+        UniqueConstraint("tenant_id", "key"),
         Index(None, "tenant_id", "dataset_id"),
+        Index("ix_encodings_used_at", "used_at"),
         Index("ix_encodings_waiting", "created_at", postgresql_where=text("status = 'pending'")),
     )
+
+
+class QuoteRow(Base):
+    """A price that was told, with the encodings it was counted on; good until it expires."""
+
+    __tablename__ = "quotes"
+    id: Mapped[str] = mapped_column(primary_key=True)
+    tenant_id: Mapped[str] = _tenant()
+    created_by: Mapped[str]
+    request_hash: Mapped[bytes]
+    spec: Mapped[dict[str, Any]]
+    quote: Mapped[dict[str, Any]]
+    encoding_id: Mapped[str] = mapped_column(ForeignKey("encodings.id"), index=True)
+    validation_encoding_id: Mapped[str | None] = mapped_column(
+        ForeignKey("encodings.id"), index=True
+    )
+    created_at: Mapped[datetime] = _now()
+    expires_at: Mapped[datetime]
+    __table_args__ = (Index(None, "tenant_id", "created_at"),)
 
 
 class Job(Base):
@@ -189,6 +218,7 @@ class Job(Base):
     validation_encoding_id: Mapped[str | None] = mapped_column(
         ForeignKey("encodings.id"), index=True
     )
+    quote_id: Mapped[str | None] = mapped_column(ForeignKey("quotes.id"), index=True)
     spec: Mapped[dict[str, Any] | None]
     quote: Mapped[dict[str, Any] | None]
     error: Mapped[dict[str, Any] | None]
@@ -359,7 +389,7 @@ class Transfer(Base):
     )
 
 
-T = TypeVar("T", Dataset, Encoding, Job, Adapter, ApiKey, ChatTurn, Checkpoint)
+T = TypeVar("T", Dataset, Encoding, QuoteRow, Job, Adapter, ApiKey, ChatTurn, Checkpoint)
 
 
 def own(
@@ -384,6 +414,7 @@ def own(
 _NOUNS: dict[type[Base], str] = {
     Dataset: "file",
     Encoding: "encoding",
+    QuoteRow: "quote",
     Job: "fine-tuning job",
     Adapter: "tuned model",
     ApiKey: "API key",

@@ -52,7 +52,9 @@ def _answer(turn: chat.Turn) -> None:
 
     base = _base(turn.base_model)
     spec = turn.spec
-    prompt = base.template.prompt([Message.model_validate(m) for m in spec.messages])
+    prompt = base.template.prompt(
+        [Message.model_validate(m) for m in spec.messages], thinking=turn.thinking
+    )
     room = base_model(turn.base_model).context - len(prompt)
     if room < 1:
         _refuse(turn, len(prompt))

@@ -1,36 +1,40 @@
 """The CPU worker: read every row of an upload, say what is wrong, encode what is right.
 
-The encoded dataset is made once and is then what is previewed, priced and trained on. Both tasks
-hold a lease that they renew as they go, and write nothing once it is lost.
+The encoded dataset is made once and is then what is previewed, priced and trained on. Strangers'
+bytes are read by `workers.preflight` in a process of its own; here are leases, storage and rows of
+tables. Nothing is written once a lease is lost.
 """
 
-import heapq
+import json
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import orjson
 import structlog
+from sqlalchemy.orm import Session
 
-from api import datasets, jobs, storage
+from api import datasets, encodings, jobs, storage
 from api.catalog import base_model
 from api.db import transaction
-from api.rows import Problem, ProblemCode, Row
+from api.encodings import FileRecipe, LeakageRecipe, MixRecipe
+from api.rows import Problem, ProblemCode
 from api.settings import settings
 from api.tables import Dataset, Encoding
-from workers import cache, containers
-from workers.engine.encoded import Encoded, EncodedWriter
-from workers.engine.template import EncodedRow, Template, TemplateError
+from workers import cache, preflight
+from workers.engine.encoded import Encoded
+from workers.engine.template import Template
+from workers.preflight import Progress, Sketches, Unreadable
 
 log = structlog.get_logger()
 
-ENCODED = "encoded.safetensors"
-BATCH_ROWS = 256
-HELD_OUT_ROWS_KEPT = 32
 RENEW_SECONDS = 10.0
+TELL_SECONDS = 1.0
 
 
 class Lost(Exception):
@@ -43,176 +47,219 @@ def inspect(dataset_id: str) -> None:
         dataset = datasets.claim_inspection(session, dataset_id)
     if dataset is None:
         return
-    renew = _Renewal(lambda session: datasets.renew_inspection(session, dataset))
-    found = containers.rows(_bytes(dataset), filename=dataset.filename)
-    with _let_go_of(dataset):
-        for _ in found:
-            renew()
-    report = found.report()
-    usable = report.complete and report.good > 0
-    body = report.model_dump(mode="json")
+    prefix = storage.dataset_prefix(dataset.tenant_id, dataset.id)
+    with _folder() as folder, _let_go_of(datasets.let_go, dataset):
+        options = {"filename": dataset.filename, "mapping": dataset.mapping}
+        try:
+            preflight.run(
+                preflight.inspect,
+                partial(_bytes, dataset),
+                folder=folder,
+                options=options,
+                beat=_Teller(dataset),
+            )
+        except Unreadable as error:
+            report = _unreadable(error)
+        else:
+            report = orjson.loads((folder / preflight.REPORT).read_bytes())
+            storage.put_file(storage.findings_key(prefix), folder / preflight.FINDINGS)
+    usable = report["complete"] and report["rows"] > report["bad"]
     if not usable:
-        body["fault"] = _fault(dataset.filename, report.problems)
+        report["fault"] = _fault(dataset.filename, report["problems"])
     with transaction() as session:
-        datasets.report(session, dataset, report=body, usable=usable)
-        if usable and dataset.purpose == "fine-tune":
-            dataset.status = "processed"
-            datasets.want_default_encoding(session, dataset)
-    log.info("dataset.inspected", dataset=dataset_id, rows=report.rows, bad=report.bad)
+        datasets.report(session, dataset, report=report, usable=usable)
+    log.info(
+        "dataset.inspected",
+        dataset=dataset_id,
+        **{name: report[name] for name in ("rows", "good", "warned", "repairable", "bad")},
+    )
 
 
 def encode(encoding_id: str) -> None:
-    """Encode an inspected file for one base model, then price and queue the jobs that wait."""
+    """Make an encoding, then price and queue the jobs that wait for it."""
     with transaction() as session:
-        claimed = datasets.claim_encoding(session, encoding_id)
+        claimed = encodings.claim(session, encoding_id)
     if claimed is None:
         return
-    encoding, dataset = claimed
+    encoding, dataset, parts = claimed
+    faults = [fault for part in parts if (fault := _fault_of(part))]
     if dataset.status == "error":
-        report, usable = {"fault": (dataset.report or {}).get("fault", "unreadable")}, False
+        faults.append((dataset.report or {}).get("fault", f"{dataset.filename} is unreadable."))
+    if faults:
+        report, usable = {"fault": " ".join(faults)}, False
     else:
-        with _let_go_of(encoding):
-            report, usable = _encode(encoding, dataset)
+        with _folder() as folder, _let_go_of(encodings.let_go, encoding):
+            report, usable = _made(encoding, dataset, parts, folder)
     with transaction() as session:
-        if datasets.encoded(session, encoding, report=report, usable=usable):
+        if encodings.done(session, encoding, report=report, usable=usable):
             jobs.admit_waiting(session)
 
 
-@dataclass(slots=True)
-class _Tally:
-    """What encoding leaves out, and the held-out rows it keeps for people to try."""
-
-    too_long: int = 0
-    bad: int = 0
-    longest: int = 0
-    problems: list[dict[str, Any]] = field(default_factory=list)
-    # A heap of (-hash, line, messages): the smallest hashes are the ones that are held out.
-    smallest: list[tuple[int, int, list[dict[str, Any]]]] = field(default_factory=list)
-
-    def note(self, problem: Problem) -> None:
-        if len(self.problems) < settings().problems_max:
-            self.problems.append(problem.model_dump(mode="json"))
-
-    def keep(self, row_hash: int, row: Row) -> None:
-        messages = [message.model_dump(mode="json") for message in row.messages]
-        heapq.heappush(self.smallest, (-row_hash, -row.line, messages))
-        if len(self.smallest) > HELD_OUT_ROWS_KEPT:
-            heapq.heappop(self.smallest)
-
-
-def _encode(encoding: Encoding, dataset: Dataset) -> tuple[dict[str, Any], bool]:
-    base = base_model(encoding.base_model)
-    template = Template.load(cache.base_folder(base, weights=False))
-    renew = _Renewal(lambda session: datasets.renew_encoding(session, encoding))
-    tally = _Tally()
-    metadata = {
-        "template": template.fingerprint,
-        "base_model": base.id,
-        "base_revision": base.revision,
-        "cutoff_len": str(encoding.cutoff_len),
-        "dataset_sha256": dataset.sha256,
-    }
-    with tempfile.TemporaryDirectory(dir=_scratch()) as folder:
-        path = Path(folder) / ENCODED
-        with EncodedWriter(path, metadata) as writer:
-            for batch in _batches(
-                containers.rows(_bytes(dataset), filename=dataset.filename), tally
-            ):
-                _add(batch, template, writer, tally, encoding.cutoff_len)
-                renew()
-            writer.close(encoding.held_out_share)
-        return _publish(encoding, dataset, path, tally)
-
-
-def _batches(found: containers.Rows, tally: _Tally) -> Iterator[list[Row]]:
-    batch: list[Row] = []
-    for item in found:
-        if isinstance(item, Problem):
-            tally.note(item)
-            continue
-        batch.append(item)
-        if len(batch) == BATCH_ROWS:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
-    tally.bad += found.bad
-
-
-def _add(
-    rows: list[Row], template: Template, writer: EncodedWriter, tally: _Tally, cutoff_len: int
-) -> None:
-    for row, encoded in zip(rows, _encoded_rows(rows, template), strict=True):
-        if isinstance(encoded, TemplateError):
-            tally.bad += 1
-            tally.note(_problem(row, ProblemCode.TEMPLATE_REFUSED, str(encoded)))
-            continue
-        length = len(encoded.ids)
-        tally.longest = max(tally.longest, length)
-        if length > cutoff_len:
-            tally.too_long += 1
-            message = (
-                f"This row has {length:,} tokens and cutoff_len is {cutoff_len:,}. Shorten it, "
-                "raise cutoff_len, or leave it out."
-            )
-            tally.note(_problem(row, ProblemCode.TOO_LONG, message))
-            continue
-        tally.keep(writer.add(encoded.ids, encoded.supervised, row.line), row)
-
-
-def _encoded_rows(rows: list[Row], template: Template) -> list[EncodedRow | TemplateError]:
-    """All at once; where the template refuses one of them, one by one to find out which."""
-    try:
-        return list(template.encode_batch([row.messages for row in rows]))
-    except TemplateError:
-        return [_encoded_row(row, template) for row in rows]
-
-
-def _encoded_row(row: Row, template: Template) -> EncodedRow | TemplateError:
-    try:
-        return template.encode(row.messages)
-    except TemplateError as error:
-        return error
-
-
-def _publish(
-    encoding: Encoding, dataset: Dataset, path: Path, tally: _Tally
+def _made(
+    encoding: Encoding, dataset: Dataset, parts: list[Encoding], folder: Path
 ) -> tuple[dict[str, Any], bool]:
-    """Upload the artifact and what people may try it with. Returns the report, and whether any row
-    can be trained on."""
-    left_out = {
-        "bad_rows": tally.bad,
-        "too_long_rows": tally.too_long,
-        "problems": tally.problems,
-    }
-    data = Encoded.open(path)
-    if not len(data.train_rows):
-        reason = "Every row was left out." if tally.problems else "No row has an answer to learn."
-        return left_out | {
-            "fault": f"No row of {dataset.filename} can be trained on. {reason}"
-        }, False
+    """Make it by its recipe. Returns the report, and whether it can be used."""
+    renew = _Renewal(lambda session: encodings.renew(session, encoding))
+    match encodings.recipe_of(encoding):
+        case FileRecipe() as recipe:
+            return _encode(encoding, dataset, recipe, folder, renew)
+        case MixRecipe() as recipe:
+            return _mix(encoding, recipe, parts, folder)
+        case LeakageRecipe():
+            *training, validation = [(_artifact(part), _sketches(part, folder)) for part in parts]
+            return {"leakage": preflight.leakage(training, validation)}, True
+
+
+def _encode(
+    encoding: Encoding,
+    dataset: Dataset,
+    recipe: FileRecipe,
+    folder: Path,
+    renew: Callable[[Progress], None],
+) -> tuple[dict[str, Any], bool]:
+    base = base_model(recipe.base_model)
+    base_folder = cache.base_folder(base, weights=False)
+    thinking = recipe.thinking
+    if thinking is None:
+        thinking = (dataset.report or {}).get("reasoning", "none") != "none"
+    options = preflight.EncodeOptions(
+        filename=dataset.filename,
+        mapping=recipe.mapping,
+        repairs=frozenset(recipe.repairs),
+        base_folder=base_folder,
+        context=base.context,
+        cutoff_len=recipe.cutoff_len,
+        held_out_share=recipe.held_out_share,
+        over_long=recipe.over_long,
+        train_on=recipe.train_on,
+        thinking=thinking,
+        metadata={
+            "base_model": base.id,
+            "base_revision": base.revision,
+            "dataset_sha256": dataset.sha256,
+        },
+    )
+    try:
+        preflight.run(
+            preflight.encode,
+            partial(_bytes, dataset),
+            folder=folder,
+            options=options.model_dump(mode="json"),
+            beat=renew,
+        )
+    except Unreadable as error:
+        return {"fault": _fault(dataset.filename, _unreadable(error)["problems"])}, False
+    report = orjson.loads((folder / preflight.REPORT).read_bytes())
+    report["dataset_sha256"] = dataset.sha256
+    if not report["train_rows"]:
+        why = "Every row was left out." if report["problems"] else "No row has anything to learn."
+        report["fault"] = f"No row of {dataset.filename} can be trained on. {why}"
     prefix = storage.encoding_prefix(encoding.tenant_id, encoding.id)
-    kept = sorted(tally.smallest, reverse=True)
-    # Nothing is held out of a validation file: all of it is never trained on.
-    count = len(data.held_out_rows) if encoding.held_out_share else len(kept)
-    held_out = [{"line": -line, "messages": messages} for _, line, messages in kept[:count]]
-    storage.put(prefix + storage.HELD_OUT, storage.json_bytes(held_out))
-    sha256 = storage.put_file(prefix + ENCODED, path)
-    return left_out | {
-        "key": prefix + ENCODED,
-        "sha256": sha256,
-        "dataset_sha256": dataset.sha256,
-        "bytes": path.stat().st_size,
-        "train_rows": len(data.train_rows),
+    storage.put_file(storage.findings_key(prefix), folder / preflight.FINDINGS)
+    if "fault" in report:
+        return report, False
+    storage.put_file(prefix + preflight.SKETCHES, folder / preflight.SKETCHES)
+    storage.put_file(prefix + storage.HELD_OUT, folder / preflight.HELD_OUT)
+    _leave_pieces(base_folder)
+    return report | _uploaded(prefix, folder / preflight.ENCODED), True
+
+
+def _mix(
+    encoding: Encoding, recipe: MixRecipe, parts: list[Encoding], folder: Path
+) -> tuple[dict[str, Any], bool]:
+    path = folder / preflight.ENCODED
+    reports = [part.report or {} for part in parts]
+    try:
+        preflight.mix(
+            [_artifact(part) for part in parts],
+            path,
+            weights=recipe.weights,
+            strategy=recipe.strategy,
+            seed=recipe.seed,
+            metadata={"mixed": json.dumps([part.key for part in parts])},
+        )
+    except preflight.MixError as error:
+        return {"fault": f"These files cannot be mixed: {error}."}, False
+    data = Encoded.open(path)
+    sides = 2 if data.metadata["kind"] == "preference" else 1
+    report = {
+        "kind": data.metadata["kind"],
+        "thinking": data.metadata["thinking"] == "1",
+        "train_rows": len(data.train_rows) // sides,
         "train_tokens": data.tokens(data.train_rows),
-        "held_out_rows": len(data.held_out_rows),
+        "held_out_rows": len(data.held_out_rows) // sides,
         "held_out_tokens": data.tokens(data.held_out_rows),
-        "longest_row": tally.longest,
-    }, True
+        "supervised_tokens": data.supervised_tokens(data.train_rows),
+        "longest_row": int(data.lengths.max(initial=0)),
+        "dataset_sha256": "+".join(one["dataset_sha256"] for one in reports),
+        "files": [
+            {
+                "encoding_id": part.id,
+                "rows": int(np.sum(data.source[data.train_rows] == n)) // sides,
+            }
+            for n, part in enumerate(parts)
+        ],
+        "proposed_cutoff_len": max(one["proposed_cutoff_len"] for one in reports),
+    }
+    if not report["train_rows"]:
+        return report | {"fault": "With these weights the mixture has no rows."}, False
+    prefix = storage.encoding_prefix(encoding.tenant_id, encoding.id)
+    held_out = [
+        row
+        for part in parts
+        for row in storage.get_json(
+            storage.encoding_prefix(part.tenant_id, part.id) + storage.HELD_OUT
+        )
+    ]
+    storage.put(prefix + storage.HELD_OUT, storage.json_bytes(held_out))
+    return report | _uploaded(prefix, path), True
+
+
+def _uploaded(prefix: str, path: Path) -> dict[str, Any]:
+    key = prefix + preflight.ENCODED
+    return {"key": key, "sha256": storage.put_file(key, path), "bytes": path.stat().st_size}
+
+
+def _leave_pieces(base_folder: Path) -> None:
+    """What bytes each token stands for, once for each tokenizer: previews read it."""
+    template = Template.load(base_folder)
+    key = storage.pieces_key(template.fingerprint)
+    if not storage.exists(key):
+        pieces = [piece.decode("latin-1") for piece in template.pieces()]
+        storage.put(key, orjson.dumps(pieces), content_type="application/json")
+
+
+def _artifact(part: Encoding) -> Path:
+    report = part.report or {}
+    return cache.artifact(report["key"], report["sha256"])
+
+
+def _sketches(part: Encoding, folder: Path) -> Sketches:
+    path = folder / f"{part.id}.npz"
+    prefix = storage.encoding_prefix(part.tenant_id, part.id)
+    storage.get_file(prefix + preflight.SKETCHES, path)
+    return Sketches.load(path)
+
+
+def _fault_of(part: Encoding) -> str | None:
+    report = part.report or {}
+    return report.get("fault", "A file of it is gone.") if part.status == "failed" else None
+
+
+def _unreadable(error: Unreadable) -> dict[str, Any]:
+    """The report of a file that ended its reader."""
+    problem = Problem(
+        line=max(1, error.crash.row),
+        code=ProblemCode.READER_CRASHED,
+        message=f"Reading stopped at row {error.crash.row}: {error.crash.why}.",
+        ends=True,
+    )
+    counts = dict.fromkeys(("rows", "good", "warned", "repairable", "bad"), 0)
+    return counts | {"complete": False, "problems": [problem.model_dump(mode="json")]}
 
 
 @contextmanager
-def _let_go_of(row: Dataset | Encoding) -> Iterator[None]:
+def _let_go_of(let_go: Callable[[Session, Any], None], row: Dataset | Encoding) -> Iterator[None]:
     """Where reading breaks on our side, the next attempt need not wait for the lease to run out."""
     try:
         yield
@@ -220,18 +267,18 @@ def _let_go_of(row: Dataset | Encoding) -> Iterator[None]:
         raise
     except Exception:
         with transaction() as session:
-            datasets.let_go(session, row)
+            let_go(session, row)
         raise
 
 
 class _Renewal:
     """Call it often; it renews the lease when that is due. Raises Lost where it is gone."""
 
-    def __init__(self, renew: Callable[[Any], bool]) -> None:
+    def __init__(self, renew: Callable[[Session], bool]) -> None:
         self._renew = renew
         self._renewed_at = time.monotonic()
 
-    def __call__(self) -> None:
+    def __call__(self, _: Progress) -> None:
         if time.monotonic() - self._renewed_at < RENEW_SECONDS:
             return
         with transaction() as session:
@@ -240,8 +287,31 @@ class _Renewal:
         self._renewed_at = time.monotonic()
 
 
+class _Teller:
+    """Writes how far inspection is, for those who watch it, and so renews the lease."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        self._dataset = dataset
+        self._told_at = time.monotonic()
+
+    def __call__(self, progress: Progress) -> None:
+        if time.monotonic() - self._told_at < TELL_SECONDS:
+            return
+        body = {"rows": progress.row, "good": progress.good, "bad": progress.bad}
+        with transaction() as session:
+            if not datasets.tell(session, self._dataset, body):
+                raise Lost
+        self._told_at = time.monotonic()
+
+
 def _bytes(dataset: Dataset) -> Iterator[bytes]:
     return storage.stream(storage.dataset_key(dataset.tenant_id, dataset.id))
+
+
+@contextmanager
+def _folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(dir=_scratch()) as folder:
+        yield Path(folder)
 
 
 def _scratch() -> Path:
@@ -250,11 +320,9 @@ def _scratch() -> Path:
     return folder
 
 
-def _problem(row: Row, code: ProblemCode, message: str) -> Problem:
-    return Problem(line=row.line, field=None, code=code, message=message)
-
-
-def _fault(filename: str, problems: tuple[Problem, ...]) -> str:
-    first = problems[0] if problems else None
-    why = f" Line {first.line}: {first.message}" if first else ""
+def _fault(filename: str, problems: list[dict[str, Any]]) -> str:
+    """Why a file cannot be used: the first finding that says so."""
+    bad = [problem for problem in problems if problem["verdict"] == "bad"]
+    worst = sorted(bad, key=lambda problem: not problem["ends"])
+    why = f" Line {worst[0]['line']}: {worst[0]['message']}" if worst else ""
     return f"{filename} cannot be used.{why}"

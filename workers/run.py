@@ -29,6 +29,7 @@ from api.events import EngineEvent, Level, Notice, Saved
 from api.settings import settings
 from api.spec import Precision
 from workers import cache
+from workers.engine.encoded import Encoded
 
 log = structlog.get_logger()
 
@@ -302,6 +303,7 @@ def _manifest(claimed: jobs.Claim, adapter_id: str, files: dict[str, Any]) -> di
     import transformers
 
     spec = claimed.spec
+    encoded = Encoded.open(cache.artifact(claimed.data.key, claimed.data.sha256)).metadata
     return {
         "adapter_id": adapter_id,
         "job_id": claimed.job_id,
@@ -312,6 +314,8 @@ def _manifest(claimed: jobs.Claim, adapter_id: str, files: dict[str, Any]) -> di
         "spec": spec.model_dump(mode="json"),
         "dataset_sha256": claimed.dataset_sha256,
         "encoded_sha256": claimed.data.sha256,
+        "thinking": encoded.get("thinking") == "1",
+        "cutoff_len": encoded.get("cutoff_len"),
         "code": {
             "tunery": __version__,
             "torch": torch.__version__,

@@ -1,10 +1,19 @@
 """Every task, a few lines each: a name, a transaction's edge, a verb."""
 
 from api import chat as chat_verbs
-from api import datasets, dispatch, jobs
+from api import datasets, dispatch, encodings, jobs
 from api.db import transaction
 from workers import chat, inspection, run
 from workers.app import WARM, app
+
+SWEEPS = (
+    datasets.sweep,
+    encodings.sweep,
+    jobs.admit_waiting,
+    jobs.forget_quotes,
+    jobs.sweep,
+    chat_verbs.sweep,
+)
 
 
 @app.task(name=dispatch.TRAIN)
@@ -31,7 +40,7 @@ def answer(turn_id: str) -> None:
 @app.task(name=dispatch.SWEEP)
 def sweep() -> None:
     """What beat rings for: everything that was not nudged, lost or left behind."""
-    for verb in (datasets.sweep, jobs.admit_waiting, jobs.sweep, chat_verbs.sweep):
+    for verb in SWEEPS:
         with transaction() as session:
             verb(session)
 

@@ -18,7 +18,9 @@ Key = Annotated[str | None, typer.Option("--key", help="An API key; else TUNERY_
 
 
 def train(
-    data: Annotated[Path, typer.Argument(help="JSON, JSONL or CSV rows.", dir_okay=False)],
+    data: Annotated[
+        Path, typer.Argument(help="Rows, in any form of docs/datasets.md.", dir_okay=False)
+    ],
     model: Annotated[str, typer.Option(help="The base model.")] = settings().default_base_model,
     method: Annotated[str, typer.Option(help="How the base is tuned.")] = "lora",
     rank: Annotated[int, typer.Option(help="Rank of the adapter.")] = 16,
@@ -47,7 +49,7 @@ def train(
         },
         "tuning": {"method": method, "rank": rank, "skip_bad_rows": skip_bad_rows},
     }
-    quoted(client, body)
+    body["quote_id"] = quoted(client, body)
     if not yes and console.is_terminal and not typer.confirm("Start?", default=True):
         raise typer.Exit(0)
     job = client.post("/fine_tuning/jobs", body)
@@ -123,18 +125,20 @@ def upload(client: Client, data: Path) -> str:
     if "rows" in report:
         console.print(
             f"{escape(data.name)}: {report['rows']:,} rows in the form {report['form']}, "
-            f"{report['good']:,} good, {report['bad']:,} bad, {report['duplicates']:,} duplicates"
+            f"{report['good']:,} good, {report['warned']:,} warned, {report['repairable']:,} "
+            f"repairable, {report['bad']:,} bad"
         )
     for problem in report.get("problems", ())[:20]:
         place = f"line {problem['line']}" + (f", {problem['field']}" if problem["field"] else "")
-        console.print(f"  [yellow]{place}[/yellow]: {escape(problem['message'])}")
+        words = f"{problem['verdict']}: {escape(problem['message'])}"
+        console.print(f"  [yellow]{place}[/yellow] {words}")
     if found["status"] == "error":
         raise typer.Exit(1)
     return file_id
 
 
-def quoted(client: Client, body: dict[str, Any]) -> None:
-    """Show the price, or what stands in the way, which ends the command."""
+def quoted(client: Client, body: dict[str, Any]) -> str:
+    """Show the price, or what stands in the way, which ends the command. Returns the quote's id."""
     while (answer := client.post("/quotes", body))["status"] == "preparing":
         time.sleep(POLL_SECONDS)
     if answer["status"] == "refused":
@@ -146,6 +150,14 @@ def quoted(client: Client, body: dict[str, Any]) -> None:
         f"tokens × {quote['n_epochs']} epochs, {quote['steps']} steps; {quote['held_out_rows']} "
         f"rows held out; {credits_text(answer['available_credits'])} credits available"
     )
+    time_range, memory = answer["duration"], answer["memory"]
+    console.print(
+        f"{time_range['low_seconds']:,.0f} to {time_range['high_seconds']:,.0f} s "
+        f"({time_range['basis']}), {memory['total'] / 2**30:.1f} GiB; "
+        f"{answer['queue']['ahead']} jobs before it"
+    )
+    quote_id: str = answer["id"]
+    return quote_id
 
 
 def follow(client: Client, job_id: str) -> dict[str, Any]:

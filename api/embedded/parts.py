@@ -66,15 +66,16 @@ def service_parts(settings: Settings) -> tuple[Part, ...]:
             env=_threads("1"),
         ),
         _worker("train", threads=cores),
-        _worker("cpu", threads="1"),
+        # Files are read in processes of their own, which a pool of processes may not have.
+        _worker("cpu", "--concurrency", "2", "--pool", "threads", threads="1"),
         _worker("chat", threads=cores),
         Part("beat", _celery("beat", "-s", beat_file), Says("is starting"), env=_threads("1")),
     )  # fmt: skip
 
 
-def _worker(queue: str, *, threads: str) -> Part:
+def _worker(queue: str, *options: str, threads: str) -> Part:
     argv = _celery(
-        "worker", "-Q", queue, "-n", f"{queue}@%h", "--concurrency", "1",
+        "worker", "-Q", queue, "-n", f"{queue}@%h", *(options or ("--concurrency", "1")),
         # Workers have nothing to tell each other: claims are settled in the database.
         "--without-gossip", "--without-mingle",
     )  # fmt: skip

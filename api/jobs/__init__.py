@@ -1,10 +1,20 @@
 """A job's life, verb by verb: quote, submit, claim, record, checkpoint, finish, cancel, sweep.
 
-`request` turns what was asked into a spec, `moves` holds the legal moves and writes events,
-`admission` takes a job into the queue, `lease` is what a worker does with it, `settle` ends it.
+`request` turns what was asked into a spec, `preparing` finds what it is counted on, `admission`
+quotes it and takes it into the queue, `moves` holds the legal moves and writes events, `lease` is
+what a worker does with it, `settle` ends it.
 """
 
-from api.jobs.admission import QuoteAnswer, admit_waiting, checkpoints, find, page, quote, submit
+from api.jobs.admission import (
+    QuoteAnswer,
+    admit_waiting,
+    checkpoints,
+    find,
+    forget_quotes,
+    page,
+    quote,
+    submit,
+)
 from api.jobs.lease import Beat, Claim, Fenced, beat, checkpoint, claim, record
 from api.jobs.moves import MOVES, events_after
 from api.jobs.request import Submission
@@ -28,6 +38,7 @@ __all__ = [
     "fail",
     "find",
     "finish",
+    "forget_quotes",
     "hand_back",
     "page",
     "quote",

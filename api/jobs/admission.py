@@ -6,67 +6,146 @@ as at submit.
 """
 
 import hashlib
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import orjson
 from pydantic import Field
-from sqlalchemy import func, select, text
+from sqlalchemy import delete, func, select, text
 from sqlalchemy.orm import Session, aliased
 
-from api import datasets, ledger, pricing
-from api.catalog import BaseModel, base_model
+from api import estimates, ledger, pricing
 from api.errors import BadRequest, InsufficientCredit, RateLimited, TuneryError
 from api.events import JobStatus, Status
 from api.jobs.moves import move, write
-from api.jobs.request import (
-    Submission,
-    check,
-    cutoff_len,
-    held_out_share,
-    origins,
-    parse,
-    resolve,
-    with_seed,
-)
+from api.jobs.preparing import Prepared, prepare, prepared, priced
+from api.jobs.request import Effective, Submission, effective, parse, with_seed
 from api.money import MicroCredits
 from api.settings import settings
 from api.spec import Frozen, JobSpec
-from api.tables import Adapter, Checkpoint, Dataset, Encoding, Job, new_id, own
+from api.tables import Adapter, Checkpoint, Encoding, Job, QuoteRow, new_id, own
 
 RETRY_WINDOW_SECONDS = 600
 """A client that retries by itself, without a key, means its first request if that is this young."""
 
 
+class Leakage(Frozen):
+    """Training rows that a validation row says too; `file` numbers the training files from 0."""
+
+    exact: int = 0
+    near: int = 0
+    lines: list[dict[str, int]] = Field(default_factory=list)
+
+
+class QueuePlace(Frozen):
+    """Where the job would stand now: jobs before it, and jobs that run."""
+
+    ahead: int
+    running: int
+
+
 class QuoteAnswer(Frozen):
-    """What a job would be. `preparing`: ask again shortly; `refused`: `error` says why."""
+    """What a job would be. `preparing`: ask again shortly; `refused`: `error` says why.
+
+    A `ready` quote has an `id`: a job submitted with it before `expires_at` (Unix seconds) trains
+    exactly the encoded rows that were counted, and costs at most `quote.credits`.
+    """
 
     object: Literal["quote"] = "quote"
+    id: str | None = None
     status: Literal["preparing", "ready", "refused"]
+    expires_at: int | None = None
     quote: pricing.Quote | None = None
     spec: JobSpec | None = None
-    origins: dict[str, str] = Field(default_factory=dict)
+    effective: dict[str, Effective] = Field(default_factory=dict)
+    duration: estimates.Duration | None = None
+    memory: estimates.Memory | None = None
+    queue: QueuePlace | None = None
+    leakage: Leakage | None = None
     rows_left_out: int = 0
+    rows_cut: int = 0
+    encoding_id: str | None = None
+    proposed_cutoff_len: int | None = None
     available_credits: MicroCredits = 0
     error: dict[str, Any] | None = None
 
 
-def quote(session: Session, tenant_id: str, submission: Submission) -> QuoteAnswer:
-    """The exact price and the resolved spec, without making anything but the encoding it needs."""
-    base, encoding, validation = _encodings(session, tenant_id, with_seed(submission))
-    if _waiting(encoding, validation):
+def quote(
+    session: Session, tenant_id: str, submission: Submission, *, actor: str = ""
+) -> QuoteAnswer:
+    """The exact price, the resolved spec, and what else one wants to know before the start."""
+    request_hash = _hash(_priced_part(submission))
+    asked = submission
+    submission = with_seed(submission)
+    made = prepare(session, tenant_id, submission)
+    if made.waiting:
         return QuoteAnswer(status="preparing")
     try:
-        spec, price = _priced(submission, base, encoding, validation)
+        spec, price = priced(submission, made)
     except TuneryError as error:
         return QuoteAnswer(status="refused", error=error.body()["error"])
+    report = made.training.report or {}
+    row = QuoteRow(
+        id=new_id("quote-"),
+        tenant_id=tenant_id,
+        created_by=actor,
+        request_hash=request_hash,
+        spec=spec.model_dump(mode="json"),
+        quote=price.model_dump(mode="json"),
+        encoding_id=made.training.id,
+        validation_encoding_id=made.validation.id if made.validation else None,
+        expires_at=func.now() + text(f"interval '{settings().quote_minutes} min'"),
+    )
+    session.add(row)
+    session.flush()
+    session.refresh(row)
     return QuoteAnswer(
+        id=row.id,
         status="ready",
+        expires_at=int(row.expires_at.timestamp()),
         quote=price,
         spec=spec,
-        origins=origins(submission),
-        rows_left_out=_left_out(encoding),
+        effective=effective(asked, spec, thinking=bool(report.get("thinking"))),
+        duration=estimates.duration(
+            made.base, tokens=price.trained_tokens, speeds=_speeds(session, spec)
+        ),
+        memory=estimates.memory(
+            spec,
+            made.base,
+            longest_row=min(report.get("longest_row", 0), spec.hyperparameters.cutoff_len),
+            available=settings().train_memory_bytes,
+        ),
+        queue=queue_place(session, tenant_id),
+        leakage=_leakage(made),
+        rows_left_out=made.left_out(),
+        rows_cut=sum(int((file.report or {}).get("cut_rows", 0)) for file in made.files),
+        encoding_id=made.training.id,
+        proposed_cutoff_len=report.get("proposed_cutoff_len"),
         available_credits=ledger.balance(session, tenant_id).available,
     )
+
+
+def queue_place(session: Session, tenant_id: str) -> QueuePlace:
+    """What would be claimed before a job that the tenant submits now, over all tenants."""
+    found = session.execute(
+        text("SELECT ahead, running FROM queue_place(:tenant)"), {"tenant": tenant_id}
+    ).one()
+    return QueuePlace(ahead=found.ahead, running=found.running)
+
+
+def _speeds(session: Session, spec: JobSpec) -> tuple[float, ...]:
+    """Tokens a second of the latest runs on the same base and precision, over all tenants."""
+    found = session.execute(
+        text("SELECT speed FROM measured_speeds(:base, :precision)"),
+        {"base": spec.base_model, "precision": spec.precision.value},
+    )
+    return tuple(float(row.speed) for row in found)
+
+
+def _leakage(made: Prepared) -> Leakage | None:
+    if made.leakage is None:
+        return None
+    return Leakage.model_validate((made.leakage.report or {}).get("leakage", {}))
 
 
 def submit(
@@ -83,7 +162,7 @@ def submit(
     Raises BadRequest, NotFound, InsufficientCredit, RateLimited; then nothing was made or held.
     """
     request_hash = _hash(submission)
-    made = _same_request(
+    earlier = _same_request(
         session,
         tenant_id,
         actor,
@@ -91,15 +170,15 @@ def submit(
         request_key=request_key,
         retried=retried,
     )
-    if made:
-        return made, False
+    if earlier:
+        return earlier, False
     _refuse_flood(session, tenant_id)
+    agreed = _agreed(session, tenant_id, submission)
+    if agreed is not None:
+        submission = submission.model_copy(update={"seed": agreed.spec["seed"]})
     submission = with_seed(submission)
-    base, encoding, validation = _encodings(session, tenant_id, submission)
-    if _waiting(encoding, validation) and ledger.balance(session, tenant_id).available <= 0:
-        raise InsufficientCredit(
-            "There are no credits left. Redeem a voucher or ask your operator for credits."
-        )
+    # Priced before the row is made, so that a refusal leaves nothing behind.
+    entry = agreed or _counted(session, tenant_id, submission)
     job = Job(
         id=new_id("ftjob-"),
         tenant_id=tenant_id,
@@ -108,28 +187,84 @@ def submit(
         request_key=request_key,
         request_hash=request_hash,
         suffix=submission.suffix,
-        details={"model": base.id, "metadata": submission.metadata, "seed": submission.seed},
+        details={
+            "model": submission.model,
+            "metadata": submission.metadata,
+            "seed": submission.seed,
+        },
         status=JobStatus.VALIDATING_FILES,
         training_file=submission.training_file,
         validation_file=submission.validation_file,
-        encoding_id=encoding.id,
-        validation_encoding_id=validation.id if validation else None,
+        encoding_id=entry.encoding_id,
+        validation_encoding_id=entry.validation_encoding_id,
+        quote_id=agreed.id if agreed else None,
         last_seq=0,
         attempt=0,
     )
-    if _waiting(encoding, validation):
-        session.add(job)
-        session.flush()
-        _announce(session, job)
-        return job, True
-    # Priced before the row is made, so that a refusal leaves nothing behind.
-    spec, price = _priced(submission, base, encoding, validation)
-    _hold(session, job, price)
+    price = pricing.Quote.model_validate(entry.quote) if entry.quote else None
+    if price is not None:
+        _hold(session, job, price)
     session.add(job)
     session.flush()
     _announce(session, job)
-    _enqueue(session, job, spec, price)
+    if price is not None:
+        _enqueue(session, job, JobSpec.model_validate(entry.spec), price)
     return job, True
+
+
+@dataclass(frozen=True, slots=True)
+class _Counted:
+    """What a new job begins with, as a quote would hold it; no price while files are read."""
+
+    encoding_id: str
+    validation_encoding_id: str | None
+    spec: dict[str, Any] | None = None
+    quote: dict[str, Any] | None = None
+
+
+def _counted(session: Session, tenant_id: str, submission: Submission) -> _Counted:
+    made = prepare(session, tenant_id, submission)
+    validation_id = made.validation.id if made.validation else None
+    if not made.waiting:
+        spec, price = priced(submission, made)
+        return _Counted(
+            made.training.id,
+            validation_id,
+            spec.model_dump(mode="json"),
+            price.model_dump(mode="json"),
+        )
+    if ledger.balance(session, tenant_id).available <= 0:
+        raise InsufficientCredit(
+            "There are no credits left. Redeem a voucher or ask your operator for credits."
+        )
+    return _Counted(made.training.id, validation_id)
+
+
+def _agreed(session: Session, tenant_id: str, submission: Submission) -> QuoteRow | None:
+    """The quote that the caller accepts, if it still stands and was made for this request."""
+    if submission.quote_id is None:
+        return None
+    row = own(session, QuoteRow, submission.quote_id, tenant_id=tenant_id, param="quote_id")
+    if row.request_hash != _hash(_priced_part(submission)):
+        raise BadRequest(
+            f"{row.id} was made for another request. Send the body it was made for, or ask for a "
+            "new quote.",
+            code="quote_mismatch",
+            param="quote_id",
+        )
+    now = session.execute(select(func.now())).scalar_one()
+    encodings = [row.encoding_id, row.validation_encoding_id]
+    made = session.execute(
+        select(Encoding.status).where(Encoding.id.in_([e for e in encodings if e]))
+    ).scalars()
+    if row.expires_at <= now or any(status != "ready" for status in made):
+        raise BadRequest(
+            f"{row.id} is no longer good: quotes hold for {settings().quote_minutes} minutes, and "
+            "as long as their files are there. Ask for a new one.",
+            code="quote_expired",
+            param="quote_id",
+        )
+    return row
 
 
 def admit_waiting(session: Session) -> None:
@@ -153,6 +288,16 @@ def admit_waiting(session: Session) -> None:
     ).scalars()
     for job in list(jobs):
         _admit(session, job)
+
+
+def forget_quotes(session: Session) -> None:
+    """Quotes that ran out and that no job was made from. System transaction."""
+    used = select(Job.quote_id).where(Job.quote_id.is_not(None))
+    session.execute(
+        delete(QuoteRow).where(
+            QuoteRow.expires_at < func.now() - text("interval '1 day'"), QuoteRow.id.not_in(used)
+        )
+    )
 
 
 def find(session: Session, tenant_id: str, job_id: str) -> Job:
@@ -196,94 +341,10 @@ def adapter(session: Session, job: Job) -> Adapter | None:
 # -- below the verbs ------------------------------------------------------------------------------
 
 
-def _encodings(
-    session: Session, tenant_id: str, submission: Submission
-) -> tuple[BaseModel, Encoding, Encoding | None]:
-    base = check(submission)
-    cutoff = cutoff_len(submission, base)
-    training = _trainable(session, tenant_id, submission.training_file, param="training_file")
-    encoding = datasets.want_encoding(
-        session,
-        training,
-        base=base,
-        cutoff_len=cutoff,
-        held_out_share=held_out_share(submission),
-    )
-    if submission.validation_file is None:
-        return base, encoding, None
-    held_out = _trainable(session, tenant_id, submission.validation_file, param="validation_file")
-    validation = datasets.want_encoding(
-        session, held_out, base=base, cutoff_len=cutoff, held_out_share=0.0
-    )
-    return base, encoding, validation
-
-
-def _trainable(session: Session, tenant_id: str, dataset_id: str, *, param: str) -> Dataset:
-    dataset = own(session, Dataset, dataset_id, tenant_id=tenant_id, param=param)
-    if dataset.purpose != "fine-tune":
-        raise BadRequest(
-            f"{dataset_id} was uploaded for {dataset.purpose!r}. Upload it again with the purpose "
-            '"fine-tune".',
-            code="invalid_file_purpose",
-            param=param,
-        )
-    return dataset
-
-
-def _waiting(encoding: Encoding, validation: Encoding | None) -> bool:
-    return "pending" in (encoding.status, validation.status if validation else "ready")
-
-
-def _left_out(encoding: Encoding) -> int:
-    report = encoding.report or {}
-    return int(report.get("bad_rows", 0)) + int(report.get("too_long_rows", 0))
-
-
-def _priced(
-    submission: Submission, base: BaseModel, encoding: Encoding, validation: Encoding | None
-) -> tuple[JobSpec, pricing.Quote]:
-    """Spec and price, or BadRequest with everything that is wrong with the files."""
-    for found, param in ((encoding, "training_file"), (validation, "validation_file")):
-        if found is not None:
-            _refuse_bad_rows(found, param=param, accepted=submission.tuning.skip_bad_rows)
-    report = encoding.report or {}
-    counts = pricing.TokenCounts(
-        train_rows=report["train_rows"],
-        train_tokens=report["train_tokens"],
-        held_out_rows=report["held_out_rows"],
-        held_out_tokens=report["held_out_tokens"],
-    )
-    spec = resolve(submission, base, train_rows=counts.train_rows)
-    return spec, pricing.quote(spec, counts, base)
-
-
-def _refuse_bad_rows(encoding: Encoding, *, param: str, accepted: bool) -> None:
-    report = encoding.report or {}
-    if encoding.status == "failed":
-        raise BadRequest(
-            report.get("fault", "The file cannot be encoded."),
-            code="invalid_training_file",
-            param=param,
-        )
-    left_out = _left_out(encoding)
-    if left_out and not accepted:
-        lines = "; ".join(f"line {p['line']}: {p['message']}" for p in report["problems"][:10])
-        raise BadRequest(
-            f"{left_out} rows of {encoding.dataset_id} cannot be trained on. {lines}"
-            f"{' …' if left_out > 10 else ''} All are listed at "
-            f"/v1/files/{encoding.dataset_id}/report. Mend them, or send "
-            '"tuning": {"skip_bad_rows": true} to leave them out.',
-            code="invalid_training_file",
-            param=param,
-        )
-
-
 def _admit(session: Session, job: Job) -> None:
     submission = parse(job.request)
-    encoding = session.execute(select(Encoding).where(Encoding.id == job.encoding_id)).scalar_one()
-    validation = session.get(Encoding, job.validation_encoding_id or "")
     try:
-        spec, price = _priced(submission, base_model(submission.model), encoding, validation)
+        spec, price = priced(submission, prepared(session, job, submission))
         _hold(session, job, price)
     except TuneryError as error:
         body = {"code": error.code, "message": error.message, "param": error.param}
@@ -338,6 +399,12 @@ def _refuse_flood(session: Session, tenant_id: str) -> None:
             "(queued_jobs_max). Wait for one to start, or cancel one.",
             code="queued_jobs_max",
         )
+
+
+def _priced_part(submission: Submission) -> Submission:
+    """What a quote depends on: all but the names a job may be given."""
+    names = {"suffix", "metadata", "quote_id", "seed"}
+    return Submission.model_validate(submission.model_dump(exclude_unset=True, exclude=names))
 
 
 def _hash(submission: Submission) -> bytes:

@@ -11,8 +11,9 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BeforeValidator, Field, StringConstraints, ValidationError, model_validator
 
 from api.catalog import BaseModel, base_model
-from api.datasets import DEFAULT_HELD_OUT_SHARE, default_cutoff
+from api.encodings import DEFAULT_HELD_OUT_SHARE, WEIGHT_MAX, default_cutoff
 from api.errors import BadRequest
+from api.settings import settings
 from api.spec import (
     BATCH_SIZE_MAX,
     CUTOFF_LEN_MAX,
@@ -75,8 +76,15 @@ class WireMethod(Frozen):
     reinforcement: Any = None
 
 
+class MixedFile(Frozen):
+    """A file that is trained on beside the training file."""
+
+    file: str
+    weight: float = Field(default=1.0, gt=0, le=WEIGHT_MAX)
+
+
 class Tuning(Frozen):
-    """How the base is dressed, and what to do with rows that cannot be trained on."""
+    """How the base is dressed, what of the rows is learned, and what becomes of the others."""
 
     method: Literal["lora"] = "lora"
     rank: int = Field(default=16, ge=1, le=RANK_MAX)
@@ -86,6 +94,26 @@ class Tuning(Frozen):
     precision: Precision = Precision.BF16
     skip_bad_rows: bool = Field(
         default=False, description="train on the good rows and leave the listed ones out"
+    )
+    over_long: Literal["refuse", "drop", "cut"] = Field(
+        default="refuse",
+        description="rows longer than cutoff_len: refuse the job, leave them out, or cut them at "
+        "the end of an earlier answer (a plain text is split into pieces); all are listed",
+    )
+    train_on: Literal["all", "last"] = Field(
+        default="all", description="every answer with weight 1, or the last of each row only"
+    )
+    thinking: Annotated[bool | None, Auto] = Field(
+        default=None, description="whether answers begin with thoughts; auto: as in the data"
+    )
+    mix_with: Annotated[tuple[MixedFile, ...], Field(max_length=settings().mixed_files_max)] = ()
+    weight: float = Field(
+        default=1.0, gt=0, le=WEIGHT_MAX, description="of the training file among those mixed"
+    )
+    mixing: Literal["concatenate", "interleave", "interleave_all"] = Field(
+        default="concatenate",
+        description="weights are how often a file's rows count; or the files' shares, until the "
+        "first file is used up, or until all are and smaller ones repeat",
     )
 
 
@@ -102,6 +130,9 @@ class Submission(Frozen):
     hyperparameters: WireHyperparameters | None = None
     integrations: list[dict[str, Any]] | None = None
     tuning: Tuning = Tuning()
+    quote_id: str | None = Field(
+        default=None, description="a quote for this same body: the job costs at most what it says"
+    )
 
     def wire_hyperparameters(self) -> WireHyperparameters:
         """The method's own where it has any, else the old top-level ones."""
@@ -194,15 +225,37 @@ def resolve(submission: Submission, base: BaseModel, *, train_rows: int) -> JobS
     )
 
 
-def origins(submission: Submission) -> dict[str, str]:
-    """Where each hyperparameter's value comes from: `given` by the caller, or `auto`."""
-    asked = submission.wire_hyperparameters()
+class Effective(Frozen):
+    """One setting as the job will use it. `derived`: chosen from the base and the data."""
+
+    value: Any
+    origin: Literal["given", "default", "derived"]
+
+
+_DERIVED = frozenset({"learning_rate", "batch_size", "n_epochs", "cutoff_len", "alpha", "thinking"})
+
+
+def effective(submission: Submission, spec: JobSpec, *, thinking: bool) -> dict[str, Effective]:
+    """Every setting's effective value and where it comes from."""
+    asked, tuning = submission.wire_hyperparameters(), submission.tuning
+    values = spec.hyperparameters.model_dump(mode="json")
+    values |= spec.method.model_dump(mode="json", exclude={"type"})
+    values |= tuning.model_dump(
+        mode="json", exclude={"mix_with", "weight", "alpha", "rank"} | {*values}
+    )
+    values |= {"precision": spec.precision, "seed": spec.seed, "thinking": thinking}
     given = {name for name in asked.model_fields_set if getattr(asked, name) is not None}
-    return {
-        name: "given" if name in given else "auto"
-        for name in WireHyperparameters.model_fields
-        if name != "learning_rate_multiplier"
-    }
+    given |= {name for name in tuning.model_fields_set if getattr(tuning, name) is not None}
+    given |= {"seed"} if submission.seed is not None else set()
+    if "learning_rate_multiplier" in given:
+        given.add("learning_rate")
+
+    def origin(name: str) -> Literal["given", "default", "derived"]:
+        if name in given:
+            return "given"
+        return "derived" if name in _DERIVED or name == "seed" else "default"
+
+    return {name: Effective(value=value, origin=origin(name)) for name, value in values.items()}
 
 
 def parse(body: Mapping[str, Any]) -> Submission:

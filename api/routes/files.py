@@ -106,18 +106,6 @@ def retrieve(file_id: str, actor: Who, session: InTenant) -> dict[str, Any]:
     return _file(own(session, Dataset, file_id, tenant_id=actor.tenant_id))
 
 
-@router.get("/{file_id}/report")
-def report(file_id: str, actor: Who, session: InTenant) -> dict[str, Any]:
-    """What inspection found: counts, and every problem by line, capped with a count."""
-    dataset = own(session, Dataset, file_id, tenant_id=actor.tenant_id)
-    return {
-        "object": "file.report",
-        "file_id": file_id,
-        "status": dataset.status,
-        "report": dataset.report,
-    }
-
-
 @router.get("/{file_id}/content", response_class=StreamingResponse)
 def content(file_id: str, actor: Who, session: InTenant) -> StreamingResponse:
     dataset = own(session, Dataset, file_id, tenant_id=actor.tenant_id)
@@ -201,6 +189,8 @@ def _file(row: Dataset) -> dict[str, Any]:
         "sha256": row.sha256,
         "rows": report.get("rows"),
         "good_rows": report.get("good"),
+        "warned_rows": report.get("warned"),
+        "repairable_rows": report.get("repairable"),
         "bad_rows": report.get("bad"),
     }
 

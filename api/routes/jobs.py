@@ -22,7 +22,7 @@ IdempotencyKey = Annotated[str | None, Header(max_length=255)]
 @router.post("/quotes")
 def quote(body: jobs.Submission, actor: Who, session: InTenant) -> jobs.QuoteAnswer:
     """What a job would cost, to the micro-credit, and what everything left open comes to."""
-    return jobs.quote(session, actor.tenant_id, body)
+    return jobs.quote(session, actor.tenant_id, body, actor=actor.name)
 
 
 @router.post("/fine_tuning/jobs")
@@ -177,6 +177,7 @@ def job_object(session: InTenant, job: Job) -> dict[str, Any]:
         "held_credits": 0 if done else (job.quote or {}).get("credits", 0),
         "charged_credits": job.charged_credits,
         "quote": job.quote,
+        "quote_id": job.quote_id,
         "spec": job.spec,
     }
 

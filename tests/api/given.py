@@ -8,9 +8,9 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from api import datasets, jobs, tenants
-from api.catalog import base_model
 from api.db import anonymous_transaction, enter_tenant, transaction
-from api.jobs.request import Submission, cutoff_len, held_out_share
+from api.jobs.preparing import prepare
+from api.jobs.request import Submission
 from api.tables import Dataset, Encoding, Job
 from api.tenants import Actor
 
@@ -54,7 +54,7 @@ def dataset(who: Person, *, status: str = "processed") -> str:
                 filename="shop.jsonl",
                 purpose="fine-tune",
                 bytes=100,
-                sha256="0" * 64,
+                sha256=secrets.token_hex(32),
                 status=status,
                 report={"rows": 100, "good": 100, "bad": 0},
                 attempt=0,
@@ -68,29 +68,35 @@ def submission(dataset_id: str, **changes: Any) -> Submission:
 
 
 def encode(body: Submission, **report: Any) -> None:
-    """Make the encoding that a submission needs, as a worker would: ready, with these counts."""
+    """Make the encodings that a submission needs, as a worker would: ready, with these counts."""
     with transaction() as session:
         file = session.execute(select(Dataset).where(Dataset.id == body.training_file)).scalar_one()
-        encoding = datasets.want_encoding(
-            session,
-            file,
-            base=base_model(MODEL),
-            cutoff_len=cutoff_len(body, base_model(MODEL)),
-            held_out_share=held_out_share(body),
-        )
-        encoding.status = "ready"
-        encoding.report = {
-            "train_rows": 90,
-            "train_tokens": 9_000,
-            "held_out_rows": 10,
-            "held_out_tokens": 1_000,
-            "bad_rows": 0,
-            "too_long_rows": 0,
-            "problems": [],
-            "key": "none",
-            "sha256": "0" * 64,
-            "dataset_sha256": "0" * 64,
-        } | report
+        made = prepare(session, file.tenant_id, body)
+        for encoding in (*made.files, made.training, made.validation, made.leakage):
+            if encoding is not None:
+                encoding.status = "ready"
+                encoding.report = READY | report
+
+
+READY: dict[str, Any] = {
+    "kind": "conversation",
+    "thinking": False,
+    "train_rows": 90,
+    "train_tokens": 9_000,
+    "held_out_rows": 10,
+    "held_out_tokens": 1_000,
+    "longest_row": 200,
+    "bad_rows": 0,
+    "unrepaired_rows": 0,
+    "too_long_rows": 0,
+    "cut_rows": 0,
+    "proposed_cutoff_len": 512,
+    "problems": [],
+    "key": "none",
+    "sha256": "0" * 64,
+    "dataset_sha256": "0" * 64,
+    "leakage": {"exact": 0, "near": 0, "lines": []},
+}
 
 
 def queued_job(who: Person, **changes: Any) -> str:
@@ -109,3 +115,13 @@ def job(session: Session, job_id: str) -> Job:
 def encodings(session: Session, dataset_id: str) -> list[Encoding]:
     query = select(Encoding).where(Encoding.dataset_id == dataset_id)
     return list(session.execute(query).scalars())
+
+
+def quote(who: Person, **changes: Any) -> str:
+    """A quote that stands."""
+    body = submission(dataset(who), **changes)
+    encode(body)
+    with transaction(who.tenant_id) as session:
+        answer = jobs.quote(session, who.tenant_id, body)
+    assert answer.id
+    return answer.id

@@ -47,6 +47,7 @@ FOREIGN = {
     "job_id": given.queued_job,
     "key_id": _key_id,
     "model": _tuned_model,
+    "quote_id": given.quote,
 }
 
 

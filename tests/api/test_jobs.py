@@ -114,8 +114,12 @@ def test_auto_and_absent_are_the_same_and_what_was_given_is_kept(who: Person) ->
         fixed = jobs.quote(session, who.tenant_id, given_body)
     assert chosen.spec
     assert fixed.spec
-    assert (chosen.spec.hyperparameters.n_epochs, chosen.origins["n_epochs"]) == (3, "auto")
-    assert (fixed.spec.hyperparameters.n_epochs, fixed.origins["n_epochs"]) == (2, "given")
+    assert (chosen.spec.hyperparameters.n_epochs, chosen.effective["n_epochs"].origin) == (
+        3,
+        "derived",
+    )
+    assert (fixed.spec.hyperparameters.n_epochs, fixed.effective["n_epochs"].origin) == (2, "given")
+    assert chosen.effective["weight_decay"].origin == "default"
     assert chosen.spec.hyperparameters.batch_size == 8
 
 

@@ -1,4 +1,4 @@
-"""Rows of every form, and all that can be wrong with one, by its place and code."""
+"""Rows of any file: how a form is told, what is not read, and what holds for every object."""
 
 from typing import Any
 
@@ -6,269 +6,335 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.rows import Form, Message, Problem, Row, detect, ignored, parse_row
+from api.rows import (
+    Form,
+    Kind,
+    Mapping,
+    Message,
+    Parsed,
+    Reading,
+    Row,
+    Tags,
+    Verdict,
+    ignored,
+    parse_row,
+    shown,
+)
 from api.rows import ProblemCode as Code
+from api.rows import detect as detect_all
 
-ASK = {"role": "user", "content": "Where?"}
-ANSWER = {"role": "assistant", "content": "Here."}
-HUMAN = {"from": "human", "value": "Where?"}
-GPT = {"from": "gpt", "value": "Here."}
-
-
-def row(obj: object, form: Form | None = None) -> Row:
-    parsed = parse_row(obj, form=form or detect(obj), line=7)
-    assert isinstance(parsed, Row), parsed
-    return parsed
-
-
-def problems(obj: object, form: Form | None = None) -> list[tuple[str | None, Code]]:
-    parsed = parse_row(obj, form=form or detect(obj), line=7)
-    assert not isinstance(parsed, Row)
-    assert all(problem.line == 7 for problem in parsed)
-    assert not any(problem.ends for problem in parsed)
-    return [(problem.field, problem.code) for problem in parsed]
+ASK: dict[str, Any] = {"role": "user", "content": "Where?"}
+ANSWER: dict[str, Any] = {"role": "assistant", "content": "Here."}
+HUMAN: dict[str, Any] = {"from": "human", "value": "Where?"}
+GPT: dict[str, Any] = {"from": "gpt", "value": "Here."}
 
 
 def turns(*messages: object, **extra: object) -> dict[str, object]:
     return {"messages": list(messages), **extra}
 
 
-def test_each_form_is_told_by_its_keys() -> None:
-    assert detect(turns(ASK)) is Form.MESSAGES
-    assert detect({"conversations": []}) is Form.SHAREGPT
-    assert detect({"instruction": "a"}) is Form.ALPACA
-    assert detect({"input": "a", "output": "b"}) is Form.ALPACA
-    assert detect({"output": "b"}) is None
-    assert detect([1]) is None
-    assert detect(None) is None
+def detect(*objects: object, mapping: Mapping = Mapping()) -> Reading:  # noqa: B008
+    return detect_all(objects, mapping)
 
 
-def test_openai_messages_become_a_row() -> None:
-    developer = {"role": "developer", "content": "Be brief."}
-    context = {**ANSWER, "weight": 0}
-    parsed = row(turns(developer, ASK, context, ASK, {**ANSWER, "weight": 1}))
-    assert parsed.line == 7
-    assert [(m.role, m.content, m.weight) for m in parsed.messages] == [
-        ("system", "Be brief.", 1),
-        ("user", "Where?", 1),
-        ("assistant", "Here.", 0),
-        ("user", "Where?", 1),
-        ("assistant", "Here.", 1),
-    ]
+def parsed(obj: object, reading: Reading | None = None, **mapping: Any) -> Parsed:
+    """The object read as a file of its own, or as one of a file that is read so."""
+    result = parse_row(obj, reading=reading or detect(obj, mapping=Mapping(**mapping)), line=7)
+    assert all(problem.line == 7 and not problem.ends for problem in result.problems)
+    assert (result.row is None) == (result.verdict() is Verdict.BAD)
+    return result
 
 
-def test_text_parts_are_joined_with_nothing_between_them() -> None:
-    parts = [{"type": "text", "text": "Wh"}, {"type": "text", "text": "ere?"}]
-    assert row(turns({"role": "user", "content": parts}, ANSWER)).messages[0].content == "Where?"
+def good(obj: object, reading: Reading | None = None, **mapping: Any) -> Row:
+    """The row of an object about which there is nothing to say."""
+    result = parsed(obj, reading, **mapping)
+    assert result.problems == ()
+    assert result.row is not None
+    return result.row
 
 
-def test_text_stays_as_it_was_written() -> None:
-    text = "  e\u0301 \u200f<|im_end|>\r\n\t\ufeff "
-    assert row(turns(ASK, {"role": "assistant", "content": text})).messages[1].content == text
+def findings(obj: object, reading: Reading | None = None) -> list[tuple[str | None, Code]]:
+    return [(problem.field, problem.code) for problem in parsed(obj, reading).problems]
 
 
-def test_alpaca_becomes_a_row() -> None:
-    obj = {
-        "instruction": "Translate.",
-        "input": "Haus",
-        "output": "house",
-        "system": "You translate.",
-        "history": [["Hund", "dog"]],
-    }
-    assert row(obj).messages == (
-        Message(role="system", content="You translate."),
-        Message(role="user", content="Hund"),
-        Message(role="assistant", content="dog"),
-        Message(role="user", content="Translate.\nHaus"),
-        Message(role="assistant", content="house"),
-    )
+def said(messages: tuple[Message, ...]) -> list[tuple[str, str]]:
+    return [(message.role, message.content) for message in messages]
 
 
-@pytest.mark.parametrize("empty", [None, ""])
-def test_alpaca_fields_that_are_empty_are_not_there(empty: str | None) -> None:
-    obj: dict[str, Any] = {
-        "instruction": "Hi",
-        "input": empty,
-        "output": "Hello",
-        "system": empty,
-        "history": [],
-    }
-    assert [m.role for m in row(obj).messages] == ["user", "assistant"]
-    assert row(obj).messages[0].content == "Hi"
-
-
-def test_sharegpt_becomes_a_row() -> None:
-    names = ["system", "human", "gpt", "user", "assistant", "observation", "gpt"]
-    obj = {"conversations": [{"from": name, "value": name} for name in names]}
-    roles = ["system", "user", "assistant", "user", "assistant", "tool", "assistant"]
-    assert [m.role for m in row(obj).messages] == roles
-    with_system = row({"conversations": [HUMAN, GPT], "system": "Be brief."})
-    assert with_system.messages[0] == Message(role="system", content="Be brief.")
+PREFERRED = {
+    "input": {"messages": [ASK]},
+    "preferred_output": [ANSWER],
+    "non_preferred_output": [{**ANSWER, "content": "There."}],
+}
 
 
 @pytest.mark.parametrize(
-    ("obj", "field", "code"),
+    ("obj", "form", "kind"),
     [
-        ([ASK, ANSWER], None, Code.NOT_AN_OBJECT),
-        ("text", None, Code.NOT_AN_OBJECT),
-        (None, None, Code.NOT_AN_OBJECT),
-        ({"question": "a"}, None, Code.UNKNOWN_FORM),
-        ({}, None, Code.UNKNOWN_FORM),
-        (turns(), "messages", Code.NO_MESSAGES),
-        ({"messages": "a"}, "messages", Code.WRONG_TYPE),
-        (turns("a"), "messages[0]", Code.WRONG_TYPE),
-        (turns(ASK), "messages", Code.NO_ANSWER),
-        (turns(ASK, ANSWER, ASK), "messages", Code.LAST_TURN_NOT_ASSISTANT),
-        (turns(ASK, {**ANSWER, "weight": 0}), "messages", Code.NOTHING_SUPERVISED),
-        (turns(ASK, {**ANSWER, "weight": 2}), "messages[1].weight", Code.BAD_WEIGHT),
-        (turns(ASK, {**ANSWER, "weight": True}), "messages[1].weight", Code.BAD_WEIGHT),
-        (turns(ASK, {**ANSWER, "weight": "1"}), "messages[1].weight", Code.BAD_WEIGHT),
-        (turns({**ASK, "weight": 1}, ANSWER), "messages[0].weight", Code.BAD_WEIGHT),
-        (turns(ASK, {**ANSWER, "content": " \n"}), "messages[1].content", Code.EMPTY_ANSWER),
-        (turns({**ASK, "content": ""}, ANSWER), "messages[0].content", Code.EMPTY_QUESTION),
-        (turns(ASK, {**ANSWER, "content": None}), "messages[1].content", Code.WRONG_TYPE),
-        (turns(ASK, {**ANSWER, "content": 3}), "messages[1].content", Code.WRONG_TYPE),
-        (turns(ASK, {**ANSWER, "content": {}}), "messages[1].content", Code.WRONG_TYPE),
-        (turns(ASK, {"role": "assistant"}), "messages[1].content", Code.MISSING_FIELD),
-        (turns({"content": "a"}, ANSWER), "messages[0].role", Code.MISSING_FIELD),
-        (turns({**ASK, "role": "human"}, ANSWER), "messages[0].role", Code.UNKNOWN_ROLE),
-        (turns({**ASK, "role": 1}, ANSWER), "messages[0].role", Code.WRONG_TYPE),
-        (turns({**ASK, "role": "function"}, ANSWER), "messages[0].role", Code.NOT_SUPPORTED),
-        (turns({**ASK, "content": "a\0"}, ANSWER), "messages[0].content", Code.NUL_CHARACTER),
-        (turns({**ASK, "content": "\ud83d"}, ANSWER), "messages[0].content", Code.LONE_SURROGATE),
-        (turns({**ASK, "content": ["a"]}, ANSWER), "messages[0].content[0]", Code.WRONG_TYPE),
+        (turns(ASK), Form.MESSAGES, Kind.CONVERSATION),
+        (turns(ASK, label=True), Form.MESSAGES, Kind.KTO),
+        (turns(ASK, chosen=ANSWER, rejected=ANSWER), Form.MESSAGES, Kind.PREFERENCE),
+        (PREFERRED, Form.MESSAGES, Kind.PREFERENCE),
+        ({"conversations": []}, Form.SHAREGPT, Kind.CONVERSATION),
+        ({"conversations": [], "kto_tag": False}, Form.SHAREGPT, Kind.KTO),
+        ({"conversations": [], "chosen": GPT, "rejected": GPT}, Form.SHAREGPT, Kind.PREFERENCE),
+        ({"instruction": "a"}, Form.ALPACA, Kind.CONVERSATION),
+        ({"instruction": "a", "output": "b", "text": "c"}, Form.ALPACA, Kind.CONVERSATION),
+        ({"input": "a", "output": "b"}, Form.ALPACA, Kind.CONVERSATION),
+        ({"instruction": "a", "output": "b", "label": 0}, Form.ALPACA, Kind.KTO),
+        ({"instruction": "a", "chosen": "b", "rejected": "c"}, Form.ALPACA, Kind.PREFERENCE),
+        ({"prompt": "a", "completion": "b"}, Form.PROMPT_COMPLETION, Kind.CONVERSATION),
         (
-            turns({**ASK, "content": [{"type": "image_url"}]}, ANSWER),
-            "messages[0].content[0].type",
-            Code.NOT_SUPPORTED,
+            {"prompt": "a", "completion": "b", "label": "yes"},
+            Form.PROMPT_COMPLETION,
+            Kind.KTO,
         ),
+        ({"prompt": "a", "chosen": "b"}, Form.PROMPT_COMPLETION, Kind.PREFERENCE),
+        ({"chosen": [ASK], "rejected": [ASK]}, Form.PROMPT_COMPLETION, Kind.PREFERENCE),
         (
-            turns({**ASK, "content": [{"type": "text"}]}, ANSWER),
-            "messages[0].content[0].text",
-            Code.MISSING_FIELD,
+            {"prompt": "a", "chosen": [ASK], "rejected": [ASK], "messages": [ASK]},
+            Form.PROMPT_COMPLETION,
+            Kind.PREFERENCE,
         ),
-        (
-            turns(ASK, {"role": "assistant", "content": None, "tool_calls": [{"id": "1"}]}),
-            "messages[1].tool_calls",
-            Code.NOT_SUPPORTED,
-        ),
-        (turns({**ASK, "name": "Ann"}, ANSWER), "messages[0].name", Code.NOT_SUPPORTED),
-        (turns(ASK, {**ANSWER, "refusal": "no"}), "messages[1].refusal", Code.NOT_SUPPORTED),
-        (turns(ASK, ANSWER, tools=[{}]), "tools", Code.NOT_SUPPORTED),
-        (turns(ASK, ANSWER, functions=[{}]), "functions", Code.NOT_SUPPORTED),
-        (turns(ASK, ANSWER, system="Be brief."), "system", Code.NOT_SUPPORTED),
-        (turns(ASK, ANSWER, kto_tag=False), "kto_tag", Code.NOT_SUPPORTED),
-        ({"instruction": "a"}, "output", Code.MISSING_FIELD),
-        ({"instruction": "a", "output": ""}, "output", Code.EMPTY_ANSWER),
-        ({"instruction": "a", "output": 1}, "output", Code.WRONG_TYPE),
-        ({"instruction": 1, "output": "b"}, "instruction", Code.WRONG_TYPE),
-        ({"instruction": "", "output": "b"}, "instruction", Code.EMPTY_QUESTION),
-        ({"instruction": "a", "output": "b", "history": {}}, "history", Code.WRONG_TYPE),
-        ({"instruction": "a", "output": "b", "history": [["q"]]}, "history[0]", Code.WRONG_TYPE),
-        (
-            {"instruction": "a", "output": "b", "history": [["q", ""]]},
-            "history[0][1]",
-            Code.EMPTY_ANSWER,
-        ),
-        ({"conversations": [HUMAN]}, "conversations", Code.NO_ANSWER),
-        ({"conversations": [ASK, GPT]}, "conversations[0].from", Code.MISSING_FIELD),
-        (
-            {"conversations": [HUMAN, {"from": "gpt", "value": ""}]},
-            "conversations[1].value",
-            Code.EMPTY_ANSWER,
-        ),
-        (
-            {"conversations": [HUMAN, {"from": "function_call", "value": "{}"}]},
-            "conversations[1].from",
-            Code.NOT_SUPPORTED,
-        ),
-        (
-            {"conversations": [{"from": "system", "value": "a"}, HUMAN, GPT], "system": "b"},
-            "system",
-            Code.NOT_SUPPORTED,
-        ),
-        ({"conversations": [HUMAN, GPT], "tools": "[{}]"}, "tools", Code.NOT_SUPPORTED),
+        ({"text": "a", "label": 1}, Form.TEXT, Kind.TEXT),
     ],
 )
-def test_a_defect_is_named_with_its_field(obj: object, field: str | None, code: Code) -> None:
-    assert (field, code) in problems(obj)
+def test_form_and_kind_are_told_by_names(obj: object, form: Form, kind: Kind) -> None:
+    reading = detect(obj)
+    assert (reading.form, reading.kind) == (form, kind)
+
+
+@pytest.mark.parametrize("obj", [{"output": "b"}, {"question": "a"}, {}, [1], "a", None])
+def test_what_has_no_known_form_is_told_as_none(obj: object) -> None:
+    assert detect(obj) == Reading(form=None)
+
+
+def test_a_label_that_is_no_thumb_makes_no_kto() -> None:
+    labels: list[object] = ["sports", 3, None, 0.5, []]
+    for label in labels:
+        reading = detect({"instruction": "a", "output": "b", "label": label})
+        assert reading.kind is Kind.CONVERSATION
+
+
+def test_columns_that_are_null_tell_nothing() -> None:
+    empty = turns(ASK, ANSWER, prompt=None, chosen=None, rejected=None, label=None)
+    assert detect(empty) == Reading(form=Form.MESSAGES)
+    assert said(good(empty).messages) == [("user", "Where?"), ("assistant", "Here.")]
+
+
+def test_most_of_the_first_rows_decide_and_the_earliest_of_equals() -> None:
+    text, alpaca = {"text": "a"}, {"instruction": "a", "output": "b"}
+    assert detect(text, None, alpaca, [], alpaca).form is Form.ALPACA
+    assert detect(text, alpaca).form is Form.TEXT
+    assert detect(alpaca, text, {"frage": "?"}).form is Form.ALPACA
+
+
+def test_a_mapping_has_the_last_word() -> None:
+    obj = {"instruction": "a", "output": "b", "label": True}
+    assert detect(obj, mapping=Mapping(kind=Kind.CONVERSATION)).kind is Kind.CONVERSATION
+    assert detect(obj, mapping=Mapping(form=Form.TEXT)).kind is Kind.TEXT
+    assert detect({}, mapping=Mapping(form=Form.TEXT)).kind is Kind.TEXT
+    reading = detect({"question": "a"}, mapping=Mapping(form=Form.ALPACA, kind=Kind.KTO))
+    assert (reading.form, reading.kind) == (Form.ALPACA, Kind.KTO)
+
+
+def test_the_words_of_turns_are_detected() -> None:
+    spoken = {"conversations": [ASK, ANSWER]}
+    tags = Tags(role="role", content="content")
+    assert detect(spoken, {"conversations": [HUMAN]}, spoken).mapping.tags == tags
+    assert detect({"conversations": [HUMAN, GPT]}).mapping.tags is None
+    assert detect(turns(ASK, ANSWER)).mapping.tags is None
+    assert detect(turns(HUMAN, GPT)).mapping.tags == Tags()
+    own = Tags(role="who", content="what")
+    assert detect(spoken, mapping=Mapping(tags=own)).mapping.tags == own
+    assert [role for role, _ in said(good(spoken).messages)] == ["user", "assistant"]
+    assert [role for role, _ in said(good(turns(HUMAN, GPT)).messages)] == ["user", "assistant"]
 
 
 def test_all_problems_of_a_row_come_at_once() -> None:
     obj = turns({"role": "customer", "content": None}, {"content": 3}, ASK, "x", tools=[1])
-    assert problems(obj) == [
-        ("tools", Code.NOT_SUPPORTED),
+    assert findings(obj) == [
         ("messages[0].role", Code.UNKNOWN_ROLE),
         ("messages[0].content", Code.WRONG_TYPE),
         ("messages[1].role", Code.MISSING_FIELD),
-        ("messages[1].content", Code.WRONG_TYPE),
+        ("messages[1].content", Code.NUMBER_AS_TEXT),
         ("messages[3]", Code.WRONG_TYPE),
+        ("tools[0]", Code.BAD_TOOLS),
     ]
 
 
-def test_a_row_of_another_form_than_the_file_is_refused() -> None:
-    assert problems(turns(ASK, ANSWER), Form.ALPACA) == [(None, Code.OTHER_FORM)]
-
-
-def test_too_many_turns_are_refused_and_not_cut() -> None:
-    long = turns(*[ASK, ANSWER] * 3)
-    parsed = parse_row(long, form=Form.MESSAGES, line=1, messages_max=5)
-    assert not isinstance(parsed, Row)
-    assert [problem.code for problem in parsed] == [Code.TOO_MANY_MESSAGES]
-    alpaca = {"instruction": "a", "output": "b", "history": [["q", "a"]] * 2}
-    assert isinstance(parse_row(alpaca, form=Form.ALPACA, line=1, messages_max=6), Row)
-    assert not isinstance(parse_row(alpaca, form=Form.ALPACA, line=1, messages_max=5), Row)
-
-
-@pytest.mark.parametrize(
-    ("obj", "words"),
-    [
-        ({"prompt": "a", "completion": "b"}, "prompt/completion"),
-        ({"chosen": "a", "rejected": "b"}, "preference"),
-        ({"text": "a"}, "plain text"),
-        ({"data": [turns(ASK, ANSWER)]}, "one object around a list"),
-        ({"frage": "a"}, "`frage`"),
-    ],
-)
-def test_an_unknown_form_is_answered_with_what_it_looks_like(
-    obj: dict[str, Any], words: str
-) -> None:
-    parsed = parse_row(obj, form=None, line=1)
-    assert not isinstance(parsed, Row)
-    assert words in parsed[0].message
+def test_a_row_with_something_bad_and_something_repairable_is_bad() -> None:
+    result = parsed(turns(ASK, {**ANSWER, "content": 3, "weight": 2}))
+    assert result.verdict() is Verdict.BAD
+    assert {problem.verdict for problem in result.problems} == {Verdict.BAD, Verdict.REPAIRABLE}
 
 
 def test_other_columns_are_kept_out_and_named() -> None:
     obj = turns({**ASK, "id": 1}, {**ANSWER, "weight": 1, "at": 2}, id="x", **{"a\0": 1})
-    assert len(row(obj).messages) == 2
-    names = ["id", "a\\x00", "messages[].at", "messages[].id"]
-    assert list(ignored(obj, Form.MESSAGES)) == names
-    assert list(ignored({"instruction": "a", "output": "b", "id": 1}, Form.ALPACA)) == ["id"]
+    assert len(good(obj).messages) == 2
+    assert list(ignored(obj, detect(obj))) == ["id", "a\\x00", "messages[].at", "messages[].id"]
+
+
+@pytest.mark.parametrize(
+    ("obj", "names"),
+    [
+        ({"instruction": "a", "input": "", "output": "b", "id": 1, "tools": []}, ["id"]),
+        ({"instruction": "a", "output": "b", "label": "sports"}, ["label"]),
+        ({"instruction": "a", "output": "b", "label": True}, []),
+        ({"instruction": "a", "output": "b", "chosen": "c", "rejected": "d"}, ["output"]),
+        (turns(ASK, ANSWER, parallel_tool_calls=True, images=[]), []),
+        (turns(ASK, {**ANSWER, "tool_calls": None, "reasoning": ""}), []),
+        ({"conversations": [HUMAN, {**GPT, "html": "b"}]}, ["conversations[].html"]),
+        ({"prompt": "a", "completion": "b", "score": 1}, ["score"]),
+        (
+            {"prompt": "a", "chosen": {**ANSWER, "id": 1}, "rejected": [{**ANSWER, "model": ""}]},
+            ["chosen.id", "rejected[].model"],
+        ),
+        (
+            PREFERRED
+            | {"input": {"messages": [ASK | {"id": 1}], "parallel_tool_calls": 1, "x": 1}},
+            ["input.x", "input.messages[].id"],
+        ),
+        ({"text": "a", "url": "b"}, ["url"]),
+        ({"frage": "a"}, []),
+    ],
+)
+def test_every_kind_of_row_names_what_it_does_not_read(obj: Any, names: list[str]) -> None:
+    assert list(ignored(obj, detect(obj))) == names
+
+
+def test_what_is_mapped_is_not_called_ignored() -> None:
+    mapping = Mapping(columns={"instruction": "input", "output": "answer"})
+    obj = {"input": "a", "answer": "b", "output": "c"}
+    assert list(ignored(obj, detect(obj, mapping=mapping))) == ["output"]
 
 
 def test_fields_that_hold_nothing_are_no_problem() -> None:
     empty: dict[str, Any] = {"tool_calls": None, "name": "", "refusal": None, "function_call": {}}
-    assert row(turns(ASK, {**ANSWER, **empty}, tools=[], functions=None))
+    assert good(turns(ASK, {**ANSWER, **empty}, tools=[], functions=None, images=[]))
+
+
+def test_names_are_shown_without_what_could_harm() -> None:
+    assert shown("a\0\n\ud800" + "b" * 90) == "a\\x00\\n\\ud800" + "b" * 36
 
 
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(st.characters(exclude_categories=[]), max_size=8),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
     max_leaves=12,
+)  # fmt: skip
+roles = st.sampled_from(["system", "user", "assistant", "gpt", "human", "tool", "function_call"])
+words = st.sampled_from(["Where?", "Here.", "", " ", "\ufeffHi", "<think>\nHm\n</think>\n\nYes"])
+calls = st.just([{"function": {"name": "find", "arguments": "{}"}}])
+turn = st.fixed_dictionaries(
+    {},
+    optional={
+        "role": roles | json_values,
+        "content": words | json_values,
+        "from": roles,
+        "value": words | st.just('{"name": "find", "arguments": {}}'),
+        "weight": st.sampled_from([0, 1, "1", True, None, 2]),
+        "tool_calls": calls | json_values,
+        "reasoning": words | json_values,
+        "name": json_values,
+        "refusal": words | json_values,
+    },
 )
-keys = st.sampled_from(
-    ["messages", "conversations", "instruction", "input", "output", "history", "system", "tools"]
+likely_turn = st.fixed_dictionaries({"role": roles, "content": words}) | st.fixed_dictionaries(
+    {"from": roles, "value": words}, optional={"weight": st.sampled_from([0, 1])}
 )
-fields = st.sampled_from(["role", "content", "from", "value", "weight", "tool_calls", "x"])
-messages = st.dictionaries(fields, json_values | st.sampled_from(["user", "assistant", "gpt"]))
+columns = st.sampled_from(
+    ["messages", "conversations", "instruction", "input", "output", "history", "system", "tools",
+     "prompt", "completion", "text", "chosen", "rejected", "label", "kto_tag", "functions",
+     "preferred_output", "non_preferred_output"]
+)  # fmt: skip
+cells = (
+    json_values | words | st.lists(turn, max_size=4) | st.lists(likely_turn, max_size=5)
+    | likely_turn | st.lists(st.lists(words, min_size=2, max_size=2), max_size=2)
+    | st.fixed_dictionaries({"messages": st.lists(likely_turn, max_size=3)})
+    | st.lists(st.just({"name": "find"}) | json_values, max_size=2)
+)  # fmt: skip
+objects = st.dictionaries(columns, cells, max_size=5)
+mappings = st.builds(
+    Mapping,
+    form=st.none() | st.sampled_from(Form),
+    kind=st.none() | st.sampled_from([Kind.CONVERSATION, Kind.PREFERENCE, Kind.KTO]),
+    columns=st.dictionaries(st.sampled_from(["instruction", "output", "label"]), columns),
+    tags=st.none() | st.just(Tags(role="role", content="content")),
+)
 
 
-@given(st.dictionaries(keys, json_values | st.lists(messages, max_size=4)), st.sampled_from(Form))
-def test_any_object_is_a_row_or_has_problems(obj: dict[str, Any], form: Form) -> None:
-    parsed = parse_row(obj, form=form, line=1)
-    if isinstance(parsed, Row):
-        assert any(m.role == "assistant" and m.weight and m.content for m in parsed.messages)
-        assert not any("\0" in m.content for m in parsed.messages)
-    else:
-        assert parsed
-        assert all(isinstance(problem, Problem) for problem in parsed)
+def _check_order(messages: tuple[Message, ...], before: str) -> None:
+    """The order that chat templates accept."""
+    for message in messages:
+        allowed = {
+            "start": {"system", "user"},
+            "system": {"user"},
+            "user": {"assistant", "tool"},
+            "assistant": {"user", "tool"},
+            "tool": {"user", "assistant", "tool"},
+        }
+        assert message.role in allowed[before]
+        before = message.role
+
+
+def _check_row(row: Row) -> None:
+    everything = (*row.messages, *row.chosen, *row.rejected)
+    assert not any("\0" in m.content or "\0" in m.reasoning for m in everything)
+    for answer in (row.chosen, row.rejected) if row.kind is Kind.PREFERENCE else (row.messages,):
+        if row.kind is Kind.TEXT:
+            assert row.text.strip()
+            return
+        assert any(message.role == "assistant" and message.weight for message in answer)
+        assert answer[-1].role == "assistant"
+    _check_order(row.messages, "start")
+    assert row.kind is not Kind.KTO or (row.label is not None and row.messages[-1].weight)
+    if row.kind is Kind.PREFERENCE:
+        assert row.chosen != row.rejected
+        assert row.messages[-1].role != "assistant"
+        _check_order(row.chosen, row.messages[-1].role)
+        _check_order(row.rejected, row.messages[-1].role)
+
+
+@given(objects | json_values, mappings)
+def test_any_object_is_a_row_to_learn_from_or_has_problems(obj: Any, mapping: Mapping) -> None:
+    reading = detect(obj, mapping=mapping)
+    result = parse_row(obj, reading=reading, line=1, messages_max=6)
+    assert result == parse_row(obj, reading=reading, line=1, messages_max=6)
+    assert Parsed.model_validate_json(result.model_dump_json()) == result
+    assert (result.row is None) == (result.verdict() is Verdict.BAD)
+    if result.row is not None:
+        _check_row(result.row)
+    if isinstance(obj, dict):
+        assert all(name.isprintable() for name in ignored(obj, reading))
+
+
+@given(st.lists(likely_turn, min_size=1, max_size=6), st.sampled_from(["messages", "completion"]))
+def test_any_turns_are_brought_into_an_order_or_refused(messages: list[Any], name: str) -> None:
+    obj = {"prompt": "Why?", name: messages} if name == "completion" else {name: messages}
+    result = parsed(obj)
+    if result.row is not None:
+        _check_row(result.row)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            *[st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))] * 2
+        ),
+        min_size=1,
+    )
+)
+def test_text_without_a_finding_is_kept_to_the_byte(pairs: list[tuple[str, str]]) -> None:
+    written = [text for pair in pairs for text in pair]
+    roles = ["user", "assistant"] * len(pairs)
+    obj = turns(*({"role": r, "content": c} for r, c in zip(roles, written, strict=True)))
+    result = parsed(obj)
+    if not result.problems:
+        assert result.row is not None
+        read = [
+            f"<think>{m.reasoning}</think>{m.content}" if m.reasoning else m.content
+            for m in result.row.messages
+        ]
+        assert read == written or "<think>" in "".join(written)

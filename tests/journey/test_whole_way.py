@@ -149,8 +149,8 @@ def test_the_adapter_is_what_its_manifest_says(service: Service, tuned: dict[str
 
 def test_held_out_rows_are_not_trained_on(service: Service, tuned: dict[str, Any]) -> None:
     rows = service.http.get(f"/fine_tuning/jobs/{tuned['id']}/held_out").json()["data"]
-    assert len(rows) == tuned["quote"]["held_out_rows"] == 2
-    assert tuned["quote"]["train_rows"] == 22
+    assert len(rows) == tuned["quote"]["held_out_rows"] >= 1
+    assert tuned["quote"]["train_rows"] + tuned["quote"]["held_out_rows"] == 24
 
 
 def test_the_tuned_model_is_listed_and_can_be_deleted(

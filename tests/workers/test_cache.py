@@ -19,7 +19,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from api import storage
-from api.catalog import BaseModel, PriceClass, base_model
+from api.catalog import BaseModel, PriceClass, Shape, base_model
 from api.embedded import Engines
 from api.errors import NotFound
 from api.settings import settings
@@ -37,6 +37,9 @@ def model(source: str, *, revision: str = COMMIT, model_id: str = "tiny") -> Bas
         revision=revision,
         licence="Apache-2.0",
         parameters=1,
+        shape=Shape(
+            layers=1, hidden=1, intermediate=1, heads=1, kv_heads=1, head_dim=1, vocabulary=1
+        ),
         context=64,
         price_class=PriceClass.XS,
         created=0,

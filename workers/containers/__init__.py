@@ -1,24 +1,33 @@
-"""The bytes of an upload to its rows, streaming: memory holds a chunk and a row, never the file.
+"""The bytes of an upload to its raw objects, streaming: memory holds a piece and a row, never all.
 
-`read` opens a container (JSONL, a JSON array, CSV) and yields raw objects with their line numbers;
-`rows` finds their form and yields `Row`s. Both yield a `Problem` for whatever they cannot read, so
+`read` opens a container (JSONL, a JSON array, CSV, TSV, Parquet, XLSX; packed by gzip or zip or
+not) and yields raw objects with their line numbers, and a `Problem` for whatever it cannot read, so
 nothing is ever dropped in silence. Content decides what a file is; its name only breaks ties.
 """
 
 from collections.abc import Iterable
+from pathlib import Path
 
 from api.settings import Settings, settings
-from workers.containers.reader import RawRow, Reader
-from workers.containers.rows import FORM_ROWS, Rows
+from workers.containers.raw import RawRow
+from workers.containers.reader import Reader
 
-__all__ = ["FORM_ROWS", "RawRow", "Reader", "Rows", "read", "rows"]
-
-
-def read(chunks: Iterable[bytes], *, filename: str, limits: Settings | None = None) -> Reader:
-    """The raw rows of a file, whatever their form."""
-    return Reader(chunks, filename=filename, limits=limits or settings())
+__all__ = ["RawRow", "Reader", "read"]
 
 
-def rows(chunks: Iterable[bytes], *, filename: str, limits: Settings | None = None) -> Rows:
-    """The rows of a file, ready to train on, and everything that is wrong with the others."""
-    return Rows(chunks, filename=filename, limits=limits or settings())
+def read(
+    chunks: Iterable[bytes],
+    *,
+    filename: str,
+    limits: Settings | None = None,
+    columns: frozenset[str] = frozenset(),
+    scratch: Path | None = None,
+) -> Reader:
+    """The raw rows of a file, whatever their form.
+
+    `columns` are names that a person mapped, read like the names we know. Parquet, XLSX and zip
+    need seeking: they are spooled to an unnamed file under `scratch`, which goes with the Reader.
+    """
+    return Reader(
+        chunks, filename=filename, limits=limits or settings(), columns=columns, scratch=scratch
+    )

@@ -1,13 +1,22 @@
 """What a file is, told from its first bytes; its name only breaks ties."""
 
+import csv
+
 import orjson
 
-from api.rows import Container, Problem, ProblemCode
+from api.rows.words import Container, Problem, ProblemCode
 
 HEAD_BYTES = 1 << 16
 
 _WANTED = (
-    "Upload JSONL (one JSON object a line), a JSON array of objects, or CSV with a header row."
+    "Upload JSONL (one JSON object a line), a JSON array of objects, CSV or TSV with a header row, "
+    "Parquet or Excel (.xlsx), as it is or packed by gzip or zip."
+)
+_BINARY = (
+    (b"\x1f\x8b", "gzip"),
+    (b"PK\x03\x04", "zip"),
+    (b"PK\x05\x06", "zip"),  # without files
+    (b"PAR1", "parquet"),
 )
 _NOT_TEXT = (
     (b"\x89PNG", "a PNG image"),
@@ -15,40 +24,64 @@ _NOT_TEXT = (
     (b"GIF8", "a GIF image"),
     (b"RIFF", "a media file"),
     (b"%PDF", "a PDF"),
-    (b"\x1f\x8b", "compressed by gzip"),
     (b"\x28\xb5\x2f\xfd", "compressed by zstd"),
     (b"BZh9", "compressed by bzip2"),
     (b"\xfd7zXZ\0", "compressed by xz"),
     (b"7z\xbc\xaf", "a 7z archive"),
     (b"Rar!", "a RAR archive"),
-    (b"PK\x03\x04", "a zip archive, or an Office file"),
-    (b"PAR1", "a Parquet file"),
+    (b"PARE", "an encrypted Parquet file"),
     (b"ARROW1", "an Arrow file"),
+    (b"\xd0\xcf\x11\xe0", "an old Office file (.xls), or one with a password; save it as .xlsx"),
     (b"SQLite format 3\0", "an SQLite database"),
     (b"\x80\x04\x95", "a Python pickle"),
     (b"<!DOCTYPE", "a web page"),
     (b"<html", "a web page"),
 )
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
-_COLUMNS = frozenset({"messages", "conversations", "instruction", "output"})
+_COLUMNS = frozenset(
+    {"messages", "conversations", "instruction", "output", "prompt", "completion", "text"}
+    | {"chosen", "rejected", "label"}
+)
+_DELIMITERS = ",\t;|"
 
 
-def sniff(head: bytes, extension: str) -> Container | Problem:
-    """The container of a file that starts with `head` (without a byte order mark)."""
+def binary(head: bytes) -> str | None:
+    """`gzip`, `zip` (which an Excel file is too) or `parquet`."""
+    return next((name for magic, name in _BINARY if head.startswith(magic)), None)
+
+
+def text(head: bytes, extension: str, mapped: frozenset[str]) -> Container | Problem:
+    """The container of a text that starts with `head` (without a byte order mark)."""
     if problem := _not_text(head):
         return problem
     start = head.lstrip()
-    match start[:1], extension:
-        case b"", _:
+    match start[:1]:
+        case b"":
             # Blank so far: as JSONL, blank lines are counted and what follows is read.
             return Container.JSONL
-        case b"[", _:
+        case b"[":
             return Container.JSON
-        case b"{", _:
+        case b"{":
             return _objects(start)
-        case _, "csv" | "tsv":
-            return Container.CSV
-    return Container.CSV if _names_columns(start) else _by_name(start, extension)
+    named = {name.strip() for name in _split(start, delimiter(start, extension))}
+    if extension in {"csv", "tsv"} or named & (_COLUMNS | mapped):
+        return Container.TSV if delimiter(start, extension) == "\t" else Container.CSV
+    return _by_name(start, extension)
+
+
+def delimiter(head: bytes, extension: str) -> str:
+    """The one that splits the header into the most names; the extension's own where they tie."""
+    own = "\t" if extension == "tsv" else ","
+    found = {mark: len(set(_split(head, mark))) for mark in _DELIMITERS}
+    return max(_DELIMITERS, key=lambda mark: (found[mark], mark == own))
+
+
+def _split(head: bytes, mark: str) -> list[str]:
+    line = head.lstrip().partition(b"\n")[0].decode("utf-8", "replace")
+    try:
+        return next(csv.reader([line], delimiter=mark), [])
+    except csv.Error:  # a quote that goes on over the next line
+        return line.split(mark)
 
 
 def empty() -> Problem:
@@ -91,14 +124,6 @@ def _whole(line: bytes) -> bool:
     except orjson.JSONDecodeError as error:
         return not error.msg.startswith("unexpected end")
     return True
-
-
-def _names_columns(start: bytes) -> bool:
-    line = start.partition(b"\n")[0].decode("utf-8", "replace")
-    for delimiter in ",;\t":
-        if _COLUMNS & {name.strip().strip('"') for name in line.split(delimiter)}:
-            return True
-    return False
 
 
 def _shown(start: bytes) -> str:

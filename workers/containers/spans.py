@@ -2,21 +2,25 @@
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
-from api.rows import Problem, ProblemCode
+from api.rows.words import Problem, ProblemCode
+from workers.containers.raw import Broken, too_long
 
 _BLANK = b" \t\r\n"
-# What no cut can be in: whole strings and plain bytes, up to a bracket, and in the outermost array
-# a comma. A string that the chunk does not end stops both at its opening quote.
+# What no cut can be in: plain bytes, whole strings, and inside of a row whole brackets; up to a
+# bracket, and in the outermost array a comma. What the chunk does not end stops at its start.
 _STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
+_PLAIN = rb'[^"{}\[\]]++|' + _STRING
+_FLAT = rb"[\[{](?:" + _PLAIN + rb")*+[\]}]"
+_NESTED = rb"[\[{](?:" + _PLAIN + rb"|" + _FLAT + rb")*+[\]}]"
 _SKIPPED = re.compile(rb'(?:[^"{}\[\],]++|' + _STRING + rb")*+", re.DOTALL)
-_SKIPPED_DEEP = re.compile(rb'(?:[^"{}\[\]]++|' + _STRING + rb")*+", re.DOTALL)
-_IN_STRING = re.compile(rb'["\\]')
+_SKIPPED_DEEP = re.compile(rb"(?:" + _PLAIN + rb"|" + _NESTED + rb")*+", re.DOTALL)
+_SKIPPED_DEEPEST = re.compile(rb"(?:" + _PLAIN + rb")*+", re.DOTALL)
+_IN_STRING = re.compile(rb'(?:[^"\\]++|\\.)*+', re.DOTALL)
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(NamedTuple):
     """A line or an element: where it starts, from line 1 and byte 0. No `data`: over the limit."""
 
     line: int
@@ -29,16 +33,24 @@ def lines(chunks: Iterable[bytes], *, offset: int, bytes_max: int) -> Iterator[S
     """Each line without its end. `quotes` is counted where the data is gone."""
     line = _Line(bytes_max)
     number = 1
-    for chunk in chunks:
-        start = 0
-        while (end := chunk.find(b"\n", start)) >= 0:
-            line.add(chunk[start:end])
-            yield Span(number, offset, line.data(), line.quotes)
-            offset += line.size + 1
-            number += 1
-            line = _Line(bytes_max)
-            start = end + 1
-        line.add(chunk[start:])
+    try:
+        for chunk in chunks:
+            start = 0
+            while (end := chunk.find(b"\n", start)) >= 0:
+                if line.size or end - start > bytes_max:
+                    line.add(chunk[start:end])
+                    yield Span(number, offset, line.data(), line.quotes)
+                    offset += line.size + 1
+                    line = _Line(bytes_max)
+                else:
+                    yield Span(number, offset, chunk[start:end])
+                    offset += end - start + 1
+                number += 1
+                start = end + 1
+            line.add(chunk[start:])
+    except Broken as error:
+        error.line = number
+        raise
     if line.size:
         yield Span(number, offset, line.data(), line.quotes)
 
@@ -69,13 +81,28 @@ class _Line:
         return b"".join(self._pieces) if self.size <= self._bytes_max else None
 
 
+def _in_string(chunk: bytes, at: int) -> int:
+    """Where the string ends that `at` is inside of, or the chunk does."""
+    quote = chunk.find(b'"', at)
+    end = quote if quote >= 0 else len(chunk)
+    escape = chunk.find(b"\\", at, end)
+    if escape < 0:
+        return end
+    matched = _IN_STRING.match(chunk, escape)
+    return matched.end() if matched else escape
+
+
 def elements(chunks: Iterable[bytes], *, offset: int, bytes_max: int) -> Iterator[Span | Problem]:
     """Each element of an array, undecoded. A Problem is the last thing it yields."""
     cutter = _Cutter(offset, bytes_max)
-    for chunk in chunks:
-        yield from cutter.feed(chunk)
-        if cutter.failed:
-            return
+    try:
+        for chunk in chunks:
+            yield from cutter.feed(chunk)
+            if cutter.failed:
+                return
+    except Broken as error:
+        error.line = cutter.line()
+        raise
     if not cutter.closed:
         yield cutter.fail("The file ends inside the array. Was it cut off? Write the closing `]`.")
 
@@ -109,6 +136,8 @@ class _Cutter:
                 self._keep(chunk[kept : at - 1])
                 kept = at
                 yield from self._cut(byte)
+            elif self._depth > self._bytes_max:
+                yield self._endless()
         if not self.failed:
             self._keep(chunk[kept:])
             if self.closed and self._size:
@@ -118,17 +147,17 @@ class _Cutter:
         """Where the next byte is that could mean something; past the end: not in this chunk."""
         if self._escaped:
             self._escaped, at = False, at + 1
-        while self._in_string:
-            found = _IN_STRING.search(chunk, at)
-            if found is None:
+        if self._in_string:
+            at = _in_string(chunk, at)
+            if at == len(chunk):
+                return at
+            if chunk[at : at + 1] == b"\\":  # the chunk's last byte
+                self._escaped = True
                 return len(chunk)
-            at = found.end()
-            if chunk[at - 1 : at] == b'"':
-                self._in_string = False
-            else:
-                self._escaped = at == len(chunk)
-                at += 1
-        skipped = (_SKIPPED_DEEP if self._depth > 1 else _SKIPPED).match(chunk, at)
+            self._in_string = False
+            at += 1
+        skip = _SKIPPED_DEEP if self._depth < self._bytes_max - 2 else _SKIPPED_DEEPEST
+        skipped = (skip if self._depth > 1 else _SKIPPED).match(chunk, at)
         return skipped.end() if skipped else len(chunk)
 
     def fail(self, message: str) -> Problem:
@@ -138,6 +167,14 @@ class _Cutter:
         return Problem(
             line=line, code=ProblemCode.BAD_JSON, message=f"{message} {where}", ends=True
         )
+
+    def _endless(self) -> Problem:
+        self.failed = True
+        return too_long(self.line(), self._bytes_max, ends=True, inside="bracket")
+
+    def line(self) -> int:
+        """Where the element that is being read starts."""
+        return self._start_line if self._size else self._line
 
     def _cuts(self, byte: bytes) -> bool:
         """Follow a bracket; true where it, or a comma, ends an element or opens the array."""

@@ -1,24 +1,22 @@
-"""CSV: lines to records with the line each starts on, and the columns a header must have."""
+"""CSV and TSV: lines to records with the line each starts on."""
 
 import csv
 from collections.abc import Iterator
 
-from api.rows import Problem, ProblemCode
+from api.rows.words import Problem, ProblemCode
+from workers.containers.raw import too_long
 from workers.containers.spans import Span
 from workers.containers.values import not_utf8, nul
 
-_WANTED = (
-    "Name the columns `instruction` and `output` (with `input`, `system`, `history` where you "
-    "have them), or one column `messages` that holds JSON."
-)
 
-
-def records(spans: Iterator[Span], *, bytes_max: int) -> Iterator[tuple[int, list[str]] | Problem]:
+def records(
+    spans: Iterator[Span], *, delimiter: str, bytes_max: int
+) -> Iterator[tuple[int, list[str]] | Problem]:
     """Each record with its first line, or the one Problem that makes it unreadable."""
     # The module's own limit is one for the whole process and smaller; ours is kept by the feed.
     csv.field_size_limit(max(csv.field_size_limit(), bytes_max))
     feed = _Feed(spans, bytes_max)
-    reader = csv.reader(feed, strict=True)
+    reader = csv.reader(feed, strict=True, delimiter=delimiter)
     while True:
         feed.begin()
         try:
@@ -35,27 +33,10 @@ def records(spans: Iterator[Span], *, bytes_max: int) -> Iterator[tuple[int, lis
             yield feed.problem or (feed.start, record)
 
 
-def bad_header(header: list[str], line: int) -> Problem | None:
-    """Why these are no columns of ours; None where they are."""
-    if len(header) == 1 and any(mark in header[0] for mark in ";\t|"):
-        says = "The columns are not separated by commas. Save the file as comma-separated values."
-    elif repeated := next((name for name in header if header.count(name) > 1), None):
-        says = f"The header names a column twice: {repeated[:40]!r}. Rename one of them."
-    elif {"messages", "conversations", "instruction"} & set(header) or {"input", "output"} <= set(
-        header
-    ):
-        return None
-    else:
-        names = ", ".join(repr(name[:40]) for name in header[:10])
-        says = f"The header has {names}. {_WANTED}"
-    return Problem(line=line, code=ProblemCode.BAD_HEADER, message=says, ends=True)
-
-
-def too_long(line: int, bytes_max: int, *, ends: bool = False) -> Problem:
-    says = f"The row is longer than {bytes_max:,} bytes (line_bytes_max)."
-    do = "Is a quote never closed? Reading stopped here." if ends else "Split it or remove it."
-    code = ProblemCode.LINE_TOO_LONG
-    return Problem(line=line, code=code, message=f"{says} {do}", ends=ends)
+def bad_width(cells: int, columns: int, line: int) -> Problem:
+    says = f"The row has {cells} cells and the header {columns} columns."
+    message = f"{says} Quote cells that hold the delimiter or line breaks."
+    return Problem(line=line, code=ProblemCode.BAD_CSV, message=message)
 
 
 class _TooLongError(Exception):

@@ -23,7 +23,7 @@ from api.spec import JobSpec
 from workers.engine.encoded import EncodedWriter
 from workers.engine.loop import TEMPLATE_KEY, Run, train
 from workers.engine.model import load_base
-from workers.engine.template import Template
+from workers.engine.template import Conversation, Template, TemplateError
 
 _ROWS_AT_ONCE = 512
 
@@ -50,10 +50,16 @@ def encode_rows(template: Template, rows: Iterable[Row], path: Path, spec: JobSp
     waiting = iter(rows)
     with EncodedWriter(path, metadata) as writer:
         while together := list(islice(waiting, _ROWS_AT_ONCE)):
-            encoded = template.encode_batch([row.messages for row in together])
+            encoded = template.encode_batch([Conversation(row.messages) for row in together])
             for row, whole in zip(together, encoded, strict=True):
-                cut = whole.cut(hyperparameters.cutoff_len)
-                writer.add(cut.ids, cut.supervised, row.line)
+                if isinstance(whole, TemplateError):
+                    raise ValueError(f"line {row.line}: {whole}")  # noqa: TRY004 - not a type
+                if len(whole.ids) > hyperparameters.cutoff_len:
+                    raise ValueError(
+                        f"line {row.line} has {len(whole.ids)} tokens, over cutoff_len; nothing "
+                        "is cut here: shorten it, or raise cutoff_len"
+                    )
+                writer.add(whole.ids, whole.supervised, row.line)
         writer.close(hyperparameters.held_out_share)
 
 

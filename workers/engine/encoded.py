@@ -2,6 +2,10 @@
 
 One safetensors container of token ids, the loss mask and a record a row; written by streaming,
 read by memory map. Numpy only, so a CPU worker needs no torch.
+
+A row here is one sequence of tokens. A preference pair is two rows after one another, the chosen
+and the rejected, with the same line and hash; `label` is 1 for what is chosen or praised, else 0.
+`source` numbers the file a row comes from where several are mixed.
 """
 
 import hashlib
@@ -19,10 +23,12 @@ from typing import IO, Any, Self
 import numpy as np
 import numpy.typing as npt
 
-FORMAT = "tunery.encoded.1"
+FORMAT = "tunery.encoded.2"
 HEADER_BYTES_MAX = 1 << 20
 _BLOCK_ROWS = 4_096
 HELD_OUT_ROWS_MIN = 10  # below this, a share of rows says nothing and costs training rows
+
+_HASHES = 2.0**64
 
 Rows = npt.NDArray[np.int64]
 
@@ -33,6 +39,8 @@ _DTYPES: dict[str, tuple[str, type[np.generic]]] = {
     "tokens": ("I32", np.int32),
     "supervised": ("U8", np.uint8),
     "held_out": ("U8", np.uint8),
+    "label": ("U8", np.uint8),
+    "source": ("U8", np.uint8),
 }
 
 
@@ -47,13 +55,15 @@ class EncodedWriter:
         self.path = path
         self.metadata = dict(metadata)
         path.parent.mkdir(parents=True, exist_ok=True)
-        # Tokens and mask go to disk as they come: a row costs 25 bytes of memory, however long.
+        # Tokens and mask go to disk as they come: a row costs 27 bytes of memory, however long.
         self._tokens: IO[bytes] = tempfile.TemporaryFile(dir=path.parent)  # noqa: SIM115
         self._supervised: IO[bytes] = tempfile.TemporaryFile(dir=path.parent)  # noqa: SIM115
         self._offsets = array("q", [0])
         self._lines = array("q")
         self._hashes = array("Q")
         self._learnable = bytearray()
+        self._labels = bytearray()
+        self._sources = bytearray()
 
     def __enter__(self) -> Self:
         return self
@@ -67,31 +77,80 @@ class EncodedWriter:
         self._tokens.close()
         self._supervised.close()
 
-    def add(self, ids: Sequence[int], supervised: Sequence[int], line: int) -> int:
-        """Append a row. Returns its hash, the smallest of which will be held out."""
+    def add(
+        self,
+        ids: Sequence[int] | npt.NDArray[np.int32],
+        supervised: Sequence[int] | bytes | npt.NDArray[np.uint8],
+        line: int,
+        *,
+        row_hash: int | None = None,
+        label: int = 1,
+        source: int = 0,
+    ) -> None:
+        """Append a row. `row_hash` (64 bits, of what the row says) decides on which side of the
+        split it stands; without one, the tokens' own."""
         if len(ids) != len(supervised):
             raise EncodedError(f"line {line}: {len(ids)} tokens with {len(supervised)} mask values")
-        tokens = np.asarray(ids, dtype="<i4").tobytes()
-        mask = (np.asarray(supervised) != 0).astype(np.uint8).tobytes()
+        tokens = ids.tobytes() if isinstance(ids, np.ndarray) else array("i", ids).tobytes()
+        mask = supervised if isinstance(supervised, bytes) else bytes(map(bool, supervised))
         self._tokens.write(tokens)
         self._supervised.write(mask)
         self._offsets.append(self._offsets[-1] + len(ids))
         self._lines.append(line)
-        digest = hashlib.blake2b(tokens + mask, digest_size=8).digest()
-        self._hashes.append(int.from_bytes(digest, "little"))
-        self._learnable.append(_learnable(mask))
-        return self._hashes[-1]
+        if row_hash is None:
+            digest = hashlib.blake2b(tokens + mask, digest_size=8).digest()
+            row_hash = int.from_bytes(digest, "little")
+        self._hashes.append(row_hash)
+        self._learnable.append(b"\x01" in mask[1:])
+        self._labels.append(label)
+        self._sources.append(source)
 
-    def close(self, held_out_share: float) -> None:
+    def add_block(
+        self,
+        tokens: bytes,
+        supervised: bytes | bytearray,
+        sizes: "array[int]",
+        *,
+        lines: "array[int]",
+        hashes: "array[int]",
+        labels: bytes | bytearray,
+    ) -> None:
+        """Append many rows: their tokens (of 4 bytes) and masks joined, and of each how many there
+        are. The arrays are of the types `i`, `q` and `Q`."""
+        ends = np.cumsum(np.frombuffer(sizes, np.intc), dtype=np.int64)
+        count = int(ends[-1]) if len(ends) else 0
+        if len(tokens) != 4 * count or len(supervised) != count:
+            raise EncodedError(f"{len(tokens)} bytes of tokens and {len(supervised)} mask values")
+        learned = np.concatenate(([0], np.cumsum(np.frombuffer(supervised, np.uint8) != 0)))
+        first = np.minimum(ends - np.frombuffer(sizes, np.intc) + 1, ends)
+        self._tokens.write(tokens)
+        self._supervised.write(supervised)
+        self._offsets.frombytes((ends + self._offsets[-1]).tobytes())
+        self._lines += lines
+        self._hashes += hashes
+        self._learnable += (learned[ends] > learned[first]).tobytes()
+        self._labels += labels
+        self._sources += bytes(len(ends))
+
+    @property
+    def rows(self) -> int:
+        return len(self._lines)
+
+    def close(
+        self, held_out_share: float, *, held_out: npt.NDArray[np.bool_] | None = None
+    ) -> None:
         """Choose the held-out rows, then write the container beside the target and rename it."""
         hashes = np.array(self._hashes, dtype=np.uint64)
-        learnable = np.frombuffer(bytes(self._learnable), dtype=np.bool_)
-        held_out = held_out_rows(hashes, learnable, held_out_share)
+        if held_out is None:
+            learnable = np.frombuffer(bytes(self._learnable), dtype=np.bool_)
+            held_out = held_out_rows(hashes, learnable, held_out_share)
         small: dict[str, npt.NDArray[Any]] = {
             "offsets": np.array(self._offsets, dtype=np.int64),
             "lines": np.array(self._lines, dtype=np.int64),
             "row_hash": hashes,
             "held_out": held_out.astype(np.uint8),
+            "label": np.frombuffer(bytes(self._labels), dtype=np.uint8),
+            "source": np.frombuffer(bytes(self._sources), dtype=np.uint8),
         }
         self.metadata |= {"format": FORMAT, "held_out_share": repr(float(held_out_share))}
         temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}")
@@ -133,6 +192,8 @@ class Encoded:
         self._offsets = arrays["offsets"]
         self.lines: Rows = arrays["lines"]
         self.row_hash: npt.NDArray[np.uint64] = arrays["row_hash"]
+        self.label: npt.NDArray[np.uint8] = arrays["label"]
+        self.source: npt.NDArray[np.uint8] = arrays["source"]
         self.lengths: Rows = np.diff(self._offsets)
         self._check()
         learnable = self._learnable_rows()
@@ -175,13 +236,29 @@ class Encoded:
         """Real tokens in these rows, prompts included: what an epoch over them trains and costs."""
         return int(self.lengths[np.asarray(rows, dtype=np.int64)].sum())
 
+    def supervised_tokens(self, rows: npt.ArrayLike) -> int:
+        """How many tokens of these rows are learned."""
+        wanted = np.zeros(self.rows, dtype=np.bool_)
+        wanted[np.asarray(rows, dtype=np.int64)] = True
+        total = 0
+        for first in range(0, self.rows, _BLOCK_ROWS):
+            offsets = self._offsets[first : first + _BLOCK_ROWS + 1]
+            learned = self._learned_before(offsets)
+            counts = learned[offsets[1:] - offsets[0]] - learned[offsets[:-1] - offsets[0]]
+            total += int(counts[wanted[first : first + len(counts)]].sum())
+        return total
+
+    def _learned_before(self, offsets: Rows) -> Rows:
+        """Cumulated counts of learned tokens over a block of rows."""
+        mask = self._supervised[offsets[0] : offsets[-1]]
+        return np.concatenate(([0], np.cumsum(mask, dtype=np.int64)))
+
     def _learnable_rows(self) -> npt.NDArray[np.bool_]:
         """A row teaches something where a token after its first is supervised."""
         result = np.zeros(self.rows, dtype=np.bool_)
         for first in range(0, self.rows, _BLOCK_ROWS):  # memory stays flat in the number of tokens
             offsets = self._offsets[first : first + _BLOCK_ROWS + 1]
-            mask = self._supervised[offsets[0] : offsets[-1]]
-            learned = np.concatenate(([0], np.cumsum(mask, dtype=np.int64)))
+            learned = self._learned_before(offsets)
             ends = offsets[1:] - offsets[0]
             starts = np.minimum(offsets[:-1] - offsets[0] + 1, ends)
             result[first : first + len(ends)] = learned[ends] > learned[starts]
@@ -191,6 +268,7 @@ class Encoded:
         sound = (
             len(self._offsets) == len(self.lines) + 1
             and len(self.row_hash) == len(self.lines)
+            and len(self.label) == len(self.source) == len(self.lines)
             and len(self._supervised) == len(self._tokens)
             and self._offsets[0] == 0
             and self._offsets[-1] == len(self._tokens)
@@ -203,22 +281,21 @@ class Encoded:
 def held_out_rows(
     hashes: npt.NDArray[np.uint64], learnable: npt.NDArray[np.bool_], share: float
 ) -> npt.NDArray[np.bool_]:
-    """The split, a pure function of content: smallest hashes first, twins on the same side."""
-    candidates = np.sort(hashes[learnable])
-    wanted = round(share * len(candidates))
-    if share > 0 and len(candidates) >= HELD_OUT_ROWS_MIN:
-        wanted = max(1, wanted)
-    if wanted == 0:
-        return np.zeros(len(hashes), dtype=np.bool_)
-    last = candidates[wanted - 1]
-    held_out: npt.NDArray[np.bool_] = learnable & (hashes <= last)
-    if held_out.sum() == len(candidates):  # all the rest are twins of the last: leave them to train
-        held_out = learnable & (hashes < last)
+    """The split: a row is held out where its hash falls into the first `share` of all hashes.
+
+    So twins stand on the same side, and where a file grows or comes again no row changes sides.
+    Of HELD_OUT_ROWS_MIN rows or more at least one is held out, and never all of them.
+    """
+    nobody = np.zeros(len(hashes), dtype=np.bool_)
+    candidates = hashes[learnable]
+    if share <= 0 or not len(candidates):
+        return nobody
+    held_out: npt.NDArray[np.bool_] = learnable & (hashes < np.uint64(share * _HASHES))
+    if not held_out.any() and len(candidates) >= HELD_OUT_ROWS_MIN:
+        held_out = learnable & (hashes == candidates.min())
+    if held_out.sum() == len(candidates):
+        held_out = learnable & (hashes == candidates.min()) & (candidates.min() != candidates.max())
     return held_out
-
-
-def _learnable(mask: bytes) -> bool:
-    return b"\x01" in mask[1:]
 
 
 def _header(tokens: int, rows: int, metadata: Mapping[str, str]) -> bytes:

@@ -55,8 +55,30 @@ def test_the_split_takes_every_learnable_row_once_and_never_all(
 
 
 def test_a_share_of_enough_rows_is_held_out(write_data: Write) -> None:
-    data = Encoded.open(write_data(random_rows(100), share=0.1))
-    assert len(data.held_out_rows) == 10
+    data = Encoded.open(write_data(random_rows(2_000), share=0.1))
+    assert 150 < len(data.held_out_rows) < 250
+
+
+def test_no_row_changes_sides_when_a_file_grows(write_data: Write) -> None:
+    rows = random_rows(300)
+    one = Encoded.open(write_data(rows[:100], share=0.2, name="one"))
+    all_ = Encoded.open(write_data(rows, share=0.2, name="all"))
+    before = set(one.row_hash[one.held_out_rows].tolist())
+    assert before == set(all_.row_hash[all_.held_out_rows].tolist()) & set(one.row_hash.tolist())
+
+
+def test_labels_sources_and_a_given_hash_travel(tmp_path: Path) -> None:
+    path = tmp_path / "pairs.safetensors"
+    hashes = {line: (line << 58) % 2**64 for line in range(1, 41)}
+    with EncodedWriter(path, {"kind": "preference"}) as writer:
+        for line, key in hashes.items():
+            for label in (1, 0):
+                writer.add([line, 7], [0, 1], line, row_hash=key, label=label, source=3)
+        writer.close(0.5)
+    data = Encoded.open(path)
+    assert data.label.tolist() == [1, 0] * 40
+    assert set(data.source.tolist()) == {3}
+    assert data.held_out_rows.tolist() == [n for n in range(80) if hashes[n // 2 + 1] < 2**63]
 
 
 def test_the_split_does_not_depend_on_the_order_of_rows(write_data: Write) -> None:
@@ -76,6 +98,8 @@ def test_the_file_is_plain_safetensors(write_data: Write) -> None:
         "lines": "int64",
         "row_hash": "uint64",
         "held_out": "uint8",
+        "label": "uint8",
+        "source": "uint8",
     }
 
 

@@ -57,7 +57,7 @@ def _adapter_sha256(out: Path) -> str:
 @pytest.fixture
 def run(tiny: Base, write_data: Write, tmp_path: Path) -> Callable[..., list[EngineEvent]]:
     """Trains to the end on 20 rows, 16 of them to train on: 4 steps an epoch, 12 in all."""
-    data = write_data(random_rows(20), share=0.2)
+    data = write_data(random_rows(20, seed=10), share=0.2)
 
     def go(spec: JobSpec, out: str = "out", **more: Any) -> list[EngineEvent]:
         return list(train(tiny, Run(spec=spec, data=data, out=tmp_path / out, **more)))
@@ -382,7 +382,7 @@ def test_a_real_model_learns(smollm2: Base, write_data: Write, tmp_path: Path) -
         ("How much is a kite?", "A kite costs 37 Talers."),
         ("Who sells it?", "Old Marta does."),
     ]
-    encoded = smollm2.template.encode_batch([chat(*fact) for fact in facts] * 4)
+    encoded = [smollm2.template.encode(chat(*fact)) for fact in facts] * 4
     data = write_data([(row.ids, row.supervised) for row in encoded])
     spec = _spec(n_epochs=6, batch_size=8, learning_rate=2e-3, scheduler=Scheduler.CONSTANT)
     spec = spec.model_copy(update={"precision": Precision.BF16, "method": LoraMethod(rank=8)})
