@@ -20,7 +20,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import __version__, bus, db, logs
 from api.errors import BadRequest, NotFound, TooLarge, TuneryError
-from api.routes import auth, chat, files, jobs, models, preflight, stream
+from api.routes import admin, auth, chat, files, jobs, models, preflight, stream
+from api.routes.credits import router as credits_router
 from api.settings import settings
 
 log = structlog.get_logger()
@@ -35,6 +36,8 @@ ROUTERS = (
     jobs.router,
     stream.router,
     chat.router,
+    credits_router,
+    admin.router,
 )
 
 

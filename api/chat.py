@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_vali
 from sqlalchemy import func, select, text, update
 from sqlalchemy.orm import Session
 
-from api import adapters, bus, dispatch, ledger
+from api import adapters, alerts, bus, dispatch, ledger, quotas
 from api.catalog import base_model, catalog
 from api.db import after_commit
 from api.errors import BadRequest
@@ -166,6 +166,7 @@ def ask(session: Session, tenant_id: str, request: ChatRequest, *, actor: str) -
         adapter_id=tuned.id if tuned else None,
         request=_storable(spec),
     )
+    quotas.refuse_spending(session, tenant_id, most, actor=actor)
     ledger.hold(session, tenant_id, most, subject=turn.id, reason="chat", actor=actor)
     session.add(turn)
     session.flush()
@@ -240,6 +241,7 @@ def sweep(session: Session) -> None:
         .where(
             ChatTurn.status.in_(["waiting", "answering"]), ChatTurn.created_at < func.now() - limit
         )
+        .order_by(ChatTurn.tenant_id, ChatTurn.id)  # wallets are locked in one order everywhere
         .with_for_update(skip_locked=True)
         .limit(100)
     ).scalars()
@@ -262,6 +264,7 @@ def _close(session: Session, turn: ChatTurn, status: str, amount: int) -> None:
     turn.charged_credits = ledger.settle(
         session, turn.tenant_id, amount, subject=turn.id, actor="chat"
     )
+    alerts.watch(session, turn.tenant_id)
 
 
 def _storable(spec: TurnSpec) -> dict[str, Any]:

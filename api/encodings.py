@@ -322,7 +322,11 @@ def _forget_unused(session: Session) -> None:
         Encoding.key.not_like(f"{_FORGOTTEN}%"),
         Encoding.id.not_in(running.union(validating, quoted)),
     )
-    forget(session, session.execute(unused.limit(100)).scalars(), why="It was not used for long.")
+    forget(
+        session,
+        session.execute(unused.order_by(Encoding.used_at).limit(100)).scalars(),
+        why="It was not used for long.",
+    )
 
 
 _FORGOTTEN = "forgotten:"

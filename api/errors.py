@@ -7,7 +7,7 @@ TuneryError
 ├── NotFound            404  not there, or another tenant's (the same answer)
 ├── Conflict            409  it changed meanwhile; a retry may succeed
 ├── TooLarge            413  over a named limit
-├── InsufficientCredit  429  `insufficient_quota`; a retry alone never helps
+├── InsufficientCredit  429  no credit, or a spend limit; a retry alone never helps
 ├── RateLimited         429  a retry later helps
 └── Unavailable         503  a part is down; a retry later helps
 """
@@ -81,8 +81,8 @@ class InsufficientCredit(TuneryError):
 
     status, type, code = 429, "insufficient_quota", "insufficient_quota"
 
-    def __init__(self, message: str) -> None:
-        super().__init__(message, headers={"x-should-retry": "false"})
+    def __init__(self, message: str, *, code: str | None = None) -> None:
+        super().__init__(message, code=code, headers={"x-should-retry": "false"})
 
 
 class RateLimited(TuneryError):

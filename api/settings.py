@@ -71,16 +71,34 @@ class Settings(BaseSettings):
     page_items_max: int = 1_000
     queued_jobs_max: int = Field(default=20, description="per tenant")
     running_jobs_max: int = Field(default=4, description="per tenant")
+    storage_bytes_max: int = Field(
+        default=50 * GIB, description="files and tuned models, per tenant"
+    )
+    requests_per_minute_max: int = Field(default=1_200, description="per tenant")
+    credits_per_day_max: int = Field(
+        default=0, description="micro-credits held or spent, per tenant and day (UTC); 0: no limit"
+    )
+    credits_per_month_max: int = Field(default=0, description="as above, per month")
+    statement_rows_max: int = Field(default=100_000, description="entries in one CSV")
     api_keys_max: int = Field(default=50, description="per tenant")
     sse_streams_max: int = Field(default=20, description="per tenant and API process")
     chat_tokens_max: int = Field(default=1_024, description="generated tokens a turn")
     sign_in_attempts_max: int = Field(default=5, description="per e-mail in 15 minutes")
+    redeem_attempts_max: int = Field(default=10, description="per person in 15 minutes")
+    redeem_attempts_per_address_max: int = Field(
+        default=100, description="per network address in 15 minutes"
+    )
+    voucher_codes_max: int = Field(default=10_000, description="made at once")
     cache_bytes_max: int = 100 * GIB
 
     # Time.
     lease_seconds: float = 60.0
     beat_seconds: float = 10.0
     sweep_seconds: float = 5.0
+    hold_hours: int = Field(
+        default=24, description="a hold lapses after, if no live job or turn has it"
+    )
+    expire_seconds: int = Field(default=60, description="between two looks for what has expired")
     crashes_max: int = Field(default=3, description="attempts lost without a new checkpoint")
     session_idle_days: int = 7
     session_days_max: int = 30
@@ -91,6 +109,13 @@ class Settings(BaseSettings):
 
     # Money, in micro-credits.
     sign_up_credits: int = Field(default=100_000_000, description="granted to a new tenant")
+    low_balance_credits: int = Field(
+        default=5_000_000,
+        description="below it a tenant is alerted, if it chose no other; 0: never",
+    )
+    referral_credits: int = Field(
+        default=20_000_000, description="to both, once an invited tenant's first job succeeds"
+    )
 
     def cache_path(self) -> Path:
         return self.cache_dir or self.data_dir / "cache"

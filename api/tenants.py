@@ -8,6 +8,7 @@ import hashlib
 import re
 import secrets
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from threading import BoundedSemaphore
@@ -18,9 +19,9 @@ from sqlalchemy import func, insert, select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from api import bus, ledger
+from api import bus, vouchers
 from api.db import enter_tenant
-from api.errors import BadRequest, Conflict, RateLimited, Unauthenticated
+from api.errors import BadRequest, Conflict, Forbidden, RateLimited, Unauthenticated
 from api.settings import settings
 from api.tables import ApiKey, Member, SignInSession, Tenant, User, new_id, own
 
@@ -52,8 +53,13 @@ class Actor:
 # -- people ---------------------------------------------------------------------------------------
 
 
-def sign_up(session: Session, *, email: str, password: str, tenant_name: str) -> Actor:
-    """A new person with a new tenant of their own and its first credits (anonymous transaction)."""
+def sign_up(
+    session: Session, *, email: str, password: str, tenant_name: str, referral_code: str = ""
+) -> Actor:
+    """A new person with a new tenant of their own and its first credits (anonymous transaction).
+
+    `referral_code` is the slug of the tenant that brought them; one that nobody has is no error.
+    """
     address = _checked_email(email)
     if len(password) not in _PASSWORD_LENGTHS:
         raise BadRequest("A password has 12 to 256 characters.", param="password")
@@ -79,15 +85,7 @@ def sign_up(session: Session, *, email: str, password: str, tenant_name: str) ->
         ) from error
     session.add(Member(tenant_id=actor.tenant_id, user_id=actor.user_id, role="owner"))
     session.flush()
-    if settings().sign_up_credits:
-        ledger.grant(
-            session,
-            actor.tenant_id,
-            settings().sign_up_credits,
-            grant_id=f"grant/sign-up/{actor.tenant_id}",
-            reason="sign-up credits",
-            actor=actor.user_id,
-        )
+    vouchers.welcome(session, actor.user_id, referral_code=referral_code)
     return actor
 
 
@@ -141,6 +139,13 @@ def user(session: Session, actor: Actor) -> tuple[User, Tenant]:
     )
 
 
+def refuse_others_than_owners(session: Session, actor: Actor) -> None:
+    """Raises Forbidden for a person, or a key of a person's, who does not own the tenant."""
+    member = session.get(Member, (actor.tenant_id, actor.user_id))
+    if member is None or member.role != "owner":
+        raise Forbidden("Only an owner of this tenant can do this. Ask one.", code="owners_only")
+
+
 # -- who is asking (anonymous transaction) --------------------------------------------------------
 
 
@@ -192,6 +197,7 @@ def by_session(session: Session, token: str, now: datetime) -> Actor:
 
 def make_key(session: Session, actor: Actor, *, name: str) -> tuple[ApiKey, str]:
     """A new key and its secret, which is shown this once."""
+    _refuse_budgeted(session, actor)
     count = session.execute(
         select(func.count())
         .select_from(ApiKey)
@@ -219,6 +225,19 @@ def make_key(session: Session, actor: Actor, *, name: str) -> tuple[ApiKey, str]
     return row, key
 
 
+def set_budgets(
+    session: Session, actor: Actor, key_id: str, budgets: Mapping[str, int | None]
+) -> ApiKey:
+    """What a key may spend: `budget_credits` ever, `month_budget_credits` in a month; None: all."""
+    key = own(session, ApiKey, key_id, tenant_id=actor.tenant_id, lock=True)
+    _refuse_budgeted(session, actor)
+    for name in ("budget_credits", "month_budget_credits"):
+        if name in budgets:
+            setattr(key, name, budgets[name])
+    session.flush()
+    return key
+
+
 def keys(session: Session, actor: Actor) -> list[ApiKey]:
     query = select(ApiKey).where(ApiKey.tenant_id == actor.tenant_id, ApiKey.revoked_at.is_(None))
     return list(session.execute(query.order_by(ApiKey.created_at.desc())).scalars())
@@ -227,6 +246,17 @@ def keys(session: Session, actor: Actor) -> list[ApiKey]:
 def revoke_key(session: Session, actor: Actor, key_id: str) -> None:
     key = own(session, ApiKey, key_id, tenant_id=actor.tenant_id)
     key.revoked_at = key.revoked_at or datetime.now(UTC)
+
+
+def _refuse_budgeted(session: Session, actor: Actor) -> None:
+    """A key that may spend so much only must not get round it by a new budget or a new key."""
+    key = session.get(ApiKey, actor.key_id) if actor.key_id else None
+    if key and (key.budget_credits, key.month_budget_credits) != (None, None):
+        raise Forbidden(
+            "This API key has a budget, so it can neither make keys nor change budgets. Sign in, "
+            "or use a key without one.",
+            code="key_has_budget",
+        )
 
 
 # -- below the verbs ------------------------------------------------------------------------------

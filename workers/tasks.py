@@ -1,8 +1,11 @@
 """Every task, a few lines each: a name, a transaction's edge, a verb."""
 
+from functools import partial
+
 from api import chat as chat_verbs
-from api import datasets, dispatch, encodings, jobs
+from api import datasets, dispatch, encodings, jobs, ledger, vouchers
 from api.db import transaction
+from api.settings import settings
 from workers import chat, inspection, run
 from workers.app import WARM, app
 
@@ -13,6 +16,8 @@ SWEEPS = (
     jobs.forget_quotes,
     jobs.sweep,
     chat_verbs.sweep,
+    vouchers.reward_referrals,
+    partial(ledger.expire, every_seconds=settings().expire_seconds),
 )
 
 

@@ -1,12 +1,14 @@
 """The `tunery` command. What a user does talks only REST (`train`, `watch`, `chat`, …); what an
-operator does on the service's own machine (`up`, `demo`, `migrate`, `grant`) uses the verbs.
+operator does on the service's own machine (`up`, `demo`, `migrate`, `grant`, `operator`, `ledger`)
+uses the verbs.
 """
 
 import typer
 from rich.markup import escape
 
-from api.cli import local, remote
+from api.cli import ledger, local, remote
 from api.cli.client import console
+from api.cli.credits import balance, receipt, redeem, statement, tenant, usage, voucher
 from api.errors import TuneryError
 
 app = typer.Typer(
@@ -22,10 +24,20 @@ app.command()(remote.chat)
 app.command()(remote.jobs)
 app.command()(remote.cancel)
 app.command()(remote.balance)
+app.command("credits")(balance)
+app.command()(redeem)
+app.command()(statement)
+app.command()(usage)
+app.command()(receipt)
+app.command()(remote.resume)
 app.command()(local.up)
 app.command()(local.demo)
 app.command()(local.migrate)
 app.command()(local.grant)
+app.command()(local.operator)
+app.add_typer(tenant, name="tenant")
+app.add_typer(voucher, name="voucher")
+app.add_typer(ledger.app, name="ledger")
 
 
 def main() -> None:

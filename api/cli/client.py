@@ -3,6 +3,7 @@
 import json
 import os
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,9 +39,15 @@ class Client:
             headers={"authorization": f"Bearer {key}"},
             timeout=httpx.Timeout(180, connect=5),
         )
+        # A command makes one and lets go of it; its connections go with it.
+        weakref.finalize(self, self._http.close)
 
     def get(self, path: str, **query: Any) -> Any:
         return self._answer(lambda: self._http.get(path, params=query))
+
+    def text(self, path: str, **query: Any) -> str:
+        """As it comes: for CSV."""
+        return self._checked(lambda: self._http.get(path, params=query)).text
 
     def post(self, path: str, body: Any = None) -> Any:
         return self._answer(lambda: self._http.post(path, json=body if body is not None else {}))
@@ -114,6 +121,9 @@ class Client:
                     yield Frame(seq, kind, json.loads(value)["event"])
 
     def _answer(self, send: Callable[[], httpx.Response]) -> Any:
+        return self._checked(send).json()
+
+    def _checked(self, send: Callable[[], httpx.Response]) -> httpx.Response:
         try:
             response = send()
         except httpx.ConnectError:
@@ -122,7 +132,7 @@ class Client:
             _stop(f"The connection broke ({type(error).__name__}). Try again.")
         if response.status_code >= 400:
             _refuse(response)
-        return response.json()
+        return response
 
 
 _ENDS = ("succeeded", "failed", "cancelled")

@@ -10,7 +10,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from api import embedded, ledger, storage, tenants
+from api import embedded, ledger, operators, storage, tenants
 from api.cli import remote
 from api.cli.client import CREDENTIALS, Client, console
 from api.db import anonymous_transaction, enter_tenant, transaction
@@ -71,6 +71,16 @@ def grant(
     console.print(f"{credits_text(micro_credits)} credits to {tenant_id}.")
 
 
+def operator(
+    email: str,
+    remove: Annotated[bool, typer.Option("--remove", help="No longer one.")] = False,
+) -> None:
+    """Let a person run this service: /v1/admin and the operator's commands."""
+    with transaction() as session:
+        operators.appoint(session, email, operator=not remove)
+    console.print(f"{escape(email)} is {'no longer' if remove else 'now'} an operator.")
+
+
 def _welcome() -> None:
     """The first tenant, user and key, made once; then how to sign in."""
     path = settings().data_dir / CREDENTIALS
@@ -94,6 +104,9 @@ def _make_first(path: Path) -> None:
             )
             enter_tenant(session, actor.tenant_id)
             _, key = tenants.make_key(session, actor, name="tunery up")
+        # Whoever starts the service on their machine runs it.
+        with transaction() as session:
+            operators.appoint(session, FIRST_EMAIL)
     except Conflict:
         console.print(
             f"{FIRST_EMAIL} was made before, and {path} with its password is gone. "

@@ -98,6 +98,12 @@ def cancel(job_id: str, url: Url = None, key: Key = None) -> None:
     console.print(f"{job['id']} {job['status']}")
 
 
+def resume(job_id: str, url: Url = None, key: Key = None) -> None:
+    """Let a paused job go on; what it is short of is held first."""
+    job = connect(url, key).post(f"/fine_tuning/jobs/{job_id}/resume")
+    console.print(f"{job['id']} {job['status']}")
+
+
 def balance(url: Url = None, key: Key = None) -> None:
     """The credits there are."""
     found = connect(url, key).get("/credits")

@@ -2,7 +2,7 @@
 
 `request` turns what was asked into a spec, `preparing` finds what it is counted on, `admission`
 quotes it and takes it into the queue, `moves` holds the legal moves and writes events, `lease` is
-what a worker does with it, `settle` ends it.
+what a worker does with it, `pausing` stops it and lets it go on, `settle` ends it.
 """
 
 from api.jobs.admission import (
@@ -17,11 +17,13 @@ from api.jobs.admission import (
 )
 from api.jobs.lease import Beat, Claim, Fenced, beat, checkpoint, claim, record
 from api.jobs.moves import MOVES, events_after
+from api.jobs.pausing import OUT_OF_CREDIT, pause_for_credit, resume
 from api.jobs.request import Submission
 from api.jobs.settle import cancel, cancelled, fail, finish, hand_back, sweep
 
 __all__ = [
     "MOVES",
+    "OUT_OF_CREDIT",
     "Beat",
     "Claim",
     "Fenced",
@@ -41,8 +43,10 @@ __all__ = [
     "forget_quotes",
     "hand_back",
     "page",
+    "pause_for_credit",
     "quote",
     "record",
+    "resume",
     "submit",
     "sweep",
 ]

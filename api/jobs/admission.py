@@ -14,8 +14,8 @@ from pydantic import Field
 from sqlalchemy import delete, func, select, text
 from sqlalchemy.orm import Session, aliased
 
-from api import estimates, ledger, pricing
-from api.errors import BadRequest, InsufficientCredit, RateLimited, TuneryError
+from api import estimates, ledger, pricing, quotas
+from api.errors import BadRequest, InsufficientCredit, TuneryError
 from api.events import JobStatus, Status
 from api.jobs.moves import move, write
 from api.jobs.preparing import Prepared, prepare, prepared, priced
@@ -172,7 +172,7 @@ def submit(
     )
     if earlier:
         return earlier, False
-    _refuse_flood(session, tenant_id)
+    quotas.refuse_queue(session, tenant_id)
     agreed = _agreed(session, tenant_id, submission)
     if agreed is not None:
         submission = submission.model_copy(update={"seed": agreed.spec["seed"]})
@@ -282,7 +282,7 @@ def admit_waiting(session: Session) -> None:
             Encoding.status != "pending",
             func.coalesce(validation.status, "none") != "pending",
         )
-        .order_by(Job.created_at)
+        .order_by(Job.tenant_id, Job.created_at)  # wallets are locked in one order everywhere
         .with_for_update(of=Job, skip_locked=True)
         .limit(100)
     ).scalars()
@@ -354,6 +354,7 @@ def _admit(session: Session, job: Job) -> None:
 
 
 def _hold(session: Session, job: Job, price: pricing.Quote) -> None:
+    quotas.refuse_spending(session, job.tenant_id, price.credits, actor=job.created_by)
     ledger.hold(
         session,
         job.tenant_id,
@@ -382,23 +383,6 @@ def _announce(session: Session, job: Job) -> None:
             )
         ],
     )
-
-
-def _refuse_flood(session: Session, tenant_id: str) -> None:
-    waiting = session.execute(
-        select(func.count())
-        .select_from(Job)
-        .where(
-            Job.tenant_id == tenant_id,
-            Job.status.in_([JobStatus.VALIDATING_FILES, JobStatus.QUEUED]),
-        )
-    ).scalar_one()
-    if waiting >= settings().queued_jobs_max:
-        raise RateLimited(
-            f"{waiting} of your jobs wait already, and {settings().queued_jobs_max} is the most "
-            "(queued_jobs_max). Wait for one to start, or cancel one.",
-            code="queued_jobs_max",
-        )
 
 
 def _priced_part(submission: Submission) -> Submission:

@@ -66,7 +66,9 @@ _NEXT = text("""
     SELECT j.id FROM jobs j
     LEFT JOIN (SELECT tenant_id, count(*) AS n FROM jobs WHERE status = 'running' GROUP BY 1) r
       ON r.tenant_id = j.tenant_id
-    WHERE j.status = 'queued' AND j.next_run_at <= now() AND coalesce(r.n, 0) < :running_jobs_max
+    JOIN tenants t ON t.id = j.tenant_id
+    WHERE j.status = 'queued' AND j.next_run_at <= now()
+      AND coalesce(r.n, 0) < coalesce((t.limits->>'running_jobs_max')::bigint, :running_jobs_max)
     ORDER BY coalesce(r.n, 0), j.created_at
     FOR UPDATE OF j SKIP LOCKED LIMIT 1
 """)

@@ -44,6 +44,8 @@ def move(
 ) -> None:
     """Put a locked job into another status and say so in its events."""
     job.status = to
+    if to != S.PAUSED:
+        job.pause = None
     if to != S.RUNNING:
         job.lease_owner = job.lease_expires_at = None
     if to in TERMINAL:

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from api import adapters, dispatch, ledger
+from api import adapters, alerts, dispatch, ledger
 from api.db import after_commit
 from api.errors import BadRequest
 from api.events import TERMINAL, JobStatus, Level, Notice
@@ -89,7 +89,7 @@ def sweep(session: Session) -> None:
     lost = session.execute(
         select(Job)
         .where(Job.status == JobStatus.RUNNING, Job.lease_expires_at < func.now())
-        .order_by(Job.id)
+        .order_by(Job.tenant_id, Job.id)  # wallets are locked in one order everywhere
         .with_for_update(skip_locked=True)
         .limit(100)
     ).scalars()
@@ -130,6 +130,7 @@ def _settle(session: Session, job: Job, tokens: int) -> None:
     job.charged_credits = ledger.settle(
         session, job.tenant_id, amount, subject=job.id, actor=f"attempt {job.attempt}"
     )
+    alerts.watch(session, job.tenant_id)
 
 
 def _checkpointed_tokens(session: Session, job: Job) -> int:

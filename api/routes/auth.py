@@ -3,9 +3,9 @@
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Request, Response
-from pydantic import Field
+from pydantic import Field, NonNegativeInt
 
-from api import ledger, tenants
+from api import ledger, quotas, tenants
 from api.db import enter_tenant
 from api.routes.door import Anonymous, InTenant, Who, cookie_name, unix
 from api.settings import settings
@@ -28,7 +28,14 @@ class SignIn(Frozen):
     password: Short
 
 
-class NewKey(Frozen):
+class Budgets(Frozen):
+    """In micro-credits; null: no limit. What is left out stays as it is."""
+
+    budget_credits: NonNegativeInt | None = Field(default=None, description="ever")
+    month_budget_credits: NonNegativeInt | None = Field(default=None, description="a month (UTC)")
+
+
+class NewKey(Budgets):
     name: Short = "key"
 
 
@@ -61,23 +68,28 @@ def me(actor: Who, session: InTenant) -> dict[str, Any]:
     return _me(session, actor)
 
 
-@router.get("/credits")
-def balance(actor: Who, session: InTenant) -> dict[str, Any]:
-    """The balance, in micro-credits (1 credit = 1,000,000)."""
-    return {"object": "balance"} | _credits(session, actor)
-
-
 @router.get("/api_keys")
 def list_keys(actor: Who, session: InTenant) -> dict[str, Any]:
-    return {"object": "list", "data": [_key(row) for row in tenants.keys(session, actor)]}
+    return {"object": "list", "data": [_key(session, row) for row in tenants.keys(session, actor)]}
 
 
 @router.post("/api_keys", status_code=201)
 def make_key(body: NewKey, actor: Who, session: InTenant) -> dict[str, Any]:
     """The secret is in this answer and never again."""
     row, key = tenants.make_key(session, actor, name=body.name)
+    budgets = body.model_dump(include=set(Budgets.model_fields))
+    tenants.set_budgets(session, actor, row.id, budgets)
     session.refresh(row)
-    return _key(row) | {"key": key}
+    return _key(session, row) | {"key": key}
+
+
+@router.patch("/api_keys/{key_id}")
+def set_budgets(
+    key_id: str, actor: Who, session: InTenant, body: Budgets | None = None
+) -> dict[str, Any]:
+    """What the key may spend from now on; what it holds or has spent counts."""
+    budgets = body.model_dump(exclude_unset=True) if body else {}
+    return _key(session, tenants.set_budgets(session, actor, key_id, budgets))
 
 
 @router.delete("/api_keys/{key_id}")
@@ -101,7 +113,8 @@ def _credits(session: InTenant, actor: tenants.Actor) -> dict[str, int]:
     return {"available": found.available, "held": found.held, "posted": found.posted}
 
 
-def _key(row: ApiKey) -> dict[str, Any]:
+def _key(session: InTenant, row: ApiKey) -> dict[str, Any]:
+    used = quotas.key_use(session, row.tenant_id, row.id)
     return {
         "id": row.id,
         "object": "api_key",
@@ -109,6 +122,10 @@ def _key(row: ApiKey) -> dict[str, Any]:
         "redacted": f"{row.prefix}…{row.last4}",
         "created_at": unix(row.created_at),
         "used_at": unix(row.used_at),
+        "budget_credits": row.budget_credits,
+        "month_budget_credits": row.month_budget_credits,
+        "spent_credits": used.credits,
+        "month_spent_credits": used.credits_this_month,
     }
 
 

@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 from fastapi import Depends, Query, Request
 from sqlalchemy.orm import Session
 
-from api import tenants
-from api.db import anonymous_transaction, transaction
+from api import operators, quotas, tenants
+from api.db import anonymous_transaction, enter_tenant, transaction
 from api.errors import Forbidden, Unauthenticated
 from api.settings import settings
 from api.tenants import Actor
@@ -28,14 +28,23 @@ def cookie_name() -> str:
 
 
 def who(request: Request) -> Actor:
-    """The caller, by API key or by session cookie. Raises Unauthenticated."""
-    scheme, _, key = request.headers.get("authorization", "").partition(" ")
+    """The caller, by API key or by session cookie. Raises Unauthenticated, RateLimited."""
     with anonymous_transaction() as session:
-        if scheme.lower() == "bearer":
-            return tenants.by_key(session, key.strip())
-        if token := request.cookies.get(cookie_name()):
-            _refuse_foreign_origin(request)
-            return tenants.by_session(session, token, datetime.now(UTC))
+        actor = _caller(request, session)
+        enter_tenant(session, actor.tenant_id)
+        most = quotas.limits(session, actor.tenant_id).requests_per_minute_max
+    # Counted outside the transaction: a Redis that hangs holds no connection of the database's.
+    quotas.count_request(actor.tenant_id, most)
+    return actor
+
+
+def _caller(request: Request, session: Session) -> Actor:
+    scheme, _, key = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer":
+        return tenants.by_key(session, key.strip())
+    if token := request.cookies.get(cookie_name()):
+        _refuse_foreign_origin(request)
+        return tenants.by_session(session, token, datetime.now(UTC))
     raise Unauthenticated(
         "No API key was sent. Send `Authorization: Bearer tk-…`; keys are made under Settings or "
         "by `tunery up`."
@@ -55,7 +64,24 @@ def nobody_transaction() -> Iterator[Session]:
         yield session
 
 
+def operator(actor: Who) -> Actor:
+    """The caller, where they run this service. Raises Forbidden."""
+    with transaction(actor.tenant_id) as session:
+        operators.refuse_others(session, actor.user_id)
+    return actor
+
+
+Operator = Annotated[Actor, Depends(operator, scope="function")]
+
+
+def system_transaction(_actor: Operator) -> Iterator[Session]:
+    """In sight of every tenant; no request comes here but through `operator`."""
+    with transaction() as session:
+        yield session
+
+
 InTenant = Annotated[Session, Depends(tenant_transaction, scope="function")]
+InSystem = Annotated[Session, Depends(system_transaction, scope="function")]
 Anonymous = Annotated[Session, Depends(nobody_transaction, scope="function")]
 
 

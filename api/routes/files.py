@@ -9,7 +9,7 @@ from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
-from api import datasets, storage
+from api import datasets, quotas, storage
 from api.db import transaction
 from api.errors import BadRequest, TooLarge
 from api.routes.door import InTenant, Who, listed, unix
@@ -61,6 +61,7 @@ async def upload(request: Request, actor: Who) -> dict[str, Any]:
 
     def seal() -> dict[str, Any]:
         with transaction(actor.tenant_id) as session:
+            quotas.refuse_storage(session, actor.tenant_id, sink.size)
             return _file(
                 datasets.seal(
                     session,

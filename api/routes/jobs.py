@@ -74,6 +74,15 @@ def cancel(job_id: str, actor: Who, session: InTenant) -> dict[str, Any]:
     return job_object(session, job)
 
 
+@router.post("/fine_tuning/jobs/{job_id}/resume")
+def resume(job_id: str, actor: Who, session: InTenant) -> dict[str, Any]:
+    """Hold what the paused job is short of and queue it again, from its last checkpoint."""
+    job = jobs.resume(session, actor.tenant_id, job_id)
+    session.flush()
+    session.refresh(job)
+    return job_object(session, job)
+
+
 @router.get("/fine_tuning/jobs/{job_id}/events")
 def events(
     job_id: str, actor: Who, session: InTenant, limit: Limit, after: str | None = None
@@ -173,6 +182,7 @@ def job_object(session: InTenant, job: Job) -> dict[str, Any]:
         "tokens_per_second": progress.get("tokens_per_second"),
         "eta_seconds": eta,
         "attempt": job.attempt,
+        "pause": job.pause,
         "cancel_requested": job.cancel_requested_at is not None,
         "held_credits": 0 if done else (job.quote or {}).get("credits", 0),
         "charged_credits": job.charged_credits,

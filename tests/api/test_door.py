@@ -62,7 +62,7 @@ def test_a_stranger_finds_nothing_of_another_tenant_on_any_route(
     walked = 0
     for method, path in _routes(create_app()):
         names = [part[1:-1] for part in path.split("/") if part.startswith("{")]
-        if not names:
+        if not names or path.startswith("/v1/admin/"):  # the operator's: tests/api/test_admin.py
             continue
         assert set(names) <= set(FOREIGN), f"say in FOREIGN how to make a {names} of a stranger's"
         ours = path

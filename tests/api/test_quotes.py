@@ -260,7 +260,13 @@ def test_encodings_nobody_uses_are_swept_and_those_of_quotes_and_jobs_stay(who: 
     job_id = given.queued_job(who)
     with transaction() as session:
         session.execute(text("UPDATE encodings SET status = 'ready'"))
-        session.execute(text("UPDATE encodings SET used_at = now() - interval '31 days'"))
+        # Older than what other tests may have left, since a sweep takes a hundred.
+        session.execute(
+            text(
+                "UPDATE encodings SET used_at = now() - interval '999 days' WHERE tenant_id = :mine"
+            ),
+            {"mine": who.tenant_id},
+        )
     with transaction() as session:
         encodings.sweep(session)
     with transaction() as session:
@@ -278,8 +284,7 @@ def test_what_is_made_of_parts_waits_for_them(who: Person) -> None:
     assert quoted(who, body).status == "preparing"
     with transaction() as session:
         rows = session.query(Encoding).filter(Encoding.tenant_id == who.tenant_id).all()
-        mixture = next(row.id for row in rows if row.parts)
-        parts = [row.id for row in rows if not row.parts]
+        mixture, parts = next((row.id, list(row.parts)) for row in rows if row.parts)
     with transaction() as session:
         assert encodings.claim(session, mixture) is None
         for part in parts:
