@@ -39,7 +39,7 @@ ROWS = int(os.environ.get("ROWS") or 1_000_000)
 PEER_ROWS = min(ROWS, int(os.environ.get("PEER_ROWS") or 50_000))
 RUNS = int(os.environ.get("RUNS") or 2)  # of each setting; the fastest counts
 CACHE = Path(os.environ.get("TUNERY_BENCH_CACHE") or Path.home() / ".cache" / "tunery-bench")
-PEERS = Path(__file__).parent / "datasets_peers.py"
+PEERS = Path(__file__).parent / "_datasets_peers.py"
 BASE_MODEL = "smollm2-135m-instruct"
 SAMPLE_SECONDS = 0.1
 

@@ -3,7 +3,7 @@
 Each way goes from a JSONL file to encoded rows on disk. Importing libraries and loading the
 tokenizer come before the clock starts, counting tokens after it has stopped.
 
-    python -P datasets_peers.py WAY JSONL MODEL_FOLDER SCRATCH PROCESSES RESULT
+    python -P _datasets_peers.py WAY JSONL MODEL_FOLDER SCRATCH PROCESSES RESULT
 """
 
 import importlib
