@@ -20,7 +20,8 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 ENVIRONMENT := .venv/.complete
 PORTAL := $(if $(wildcard frontend/package.json),frontend/dist/index.html)
 PORTAL_SOURCES := $(shell find frontend -name node_modules -prune -o -name dist -prune \
-                    -o -name tests -prune -o -type f -print 2>/dev/null)
+                    -o -name tests -prune -o -type f -print 2>/dev/null) \
+                    examples/shop-en.jsonl
 
 .PHONY: help setup run up test check fmt bench pins clean
 

@@ -1,5 +1,6 @@
 """A tuned model's life: register, find by name, link, delete."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -68,6 +69,12 @@ def by_name(session: Session, tenant_id: str, name: str) -> Adapter:
 def page(session: Session, tenant_id: str) -> list[Adapter]:
     query = select(Adapter).where(Adapter.tenant_id == tenant_id, Adapter.deleted_at.is_(None))
     return list(session.execute(query.order_by(Adapter.created_at.desc())).scalars())
+
+
+def jobs_of(session: Session, rows: Sequence[Adapter]) -> dict[str, Job]:
+    """The jobs that made these, by id."""
+    query = select(Job).where(Job.id.in_({row.job_id for row in rows}))
+    return {job.id: job for job in session.execute(query).scalars()}
 
 
 def link(adapter: Adapter) -> str:

@@ -1,8 +1,9 @@
-"""The FastAPI app: routers, the error handler, request ids, limits, and the built portal.
+"""The FastAPI app: routers, the error handler, request ids, limits, and the portal at `/app/`.
 
 Everything is served at `/v1/…` and at `/…` too, since some clients take the root as their base.
 """
 
+import re
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,15 +13,29 @@ from typing import Any
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
-from fastapi.staticfiles import StaticFiles
+from fastapi.responses import JSONResponse, RedirectResponse
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import __version__, bus, db, logs
-from api.errors import BadRequest, NotFound, TooLarge, TuneryError
-from api.routes import admin, auth, chat, files, jobs, models, preflight, stream
+from api.errors import BadRequest, Error, NotFound, TooLarge, TuneryError
+from api.portal import Portal
+from api.routes import (
+    admin,
+    auth,
+    chat,
+    extension,
+    files,
+    jobs,
+    members,
+    models,
+    operations,
+    preflight,
+    sessions,
+    stream,
+    uploads,
+)
 from api.routes.credits import router as credits_router
 from api.settings import settings
 
@@ -28,20 +43,28 @@ log = structlog.get_logger()
 
 PORTAL = Path(__file__).parent.parent / "frontend" / "dist"
 
+# These bound their own bodies, which are files.
+_UPLOADS = re.compile(r"(/v1)?/(files|uploads/[^/]+/parts)")
+
 ROUTERS = (
     auth.router,
+    sessions.router,
+    members.router,
     files.router,
+    uploads.router,
     preflight.router,
     models.router,
     jobs.router,
+    extension.router,
     stream.router,
     chat.router,
     credits_router,
     admin.router,
+    operations.router,
 )
 
 
-def create_app() -> FastAPI:
+def create_app(portal: Path = PORTAL) -> FastAPI:
     """The app of one API process."""
     logs.configure()
     app = FastAPI(
@@ -49,6 +72,8 @@ def create_app() -> FastAPI:
         version=__version__,
         lifespan=_lifespan,
         summary="Fine-tuning as a service, on OpenAI's wire.",
+        responses={"default": {"model": Error, "description": "What was refused, and what to do."}},
+        generate_unique_id_function=lambda route: route.name,
     )
     for router in ROUTERS:
         app.include_router(router, prefix="/v1")
@@ -59,8 +84,10 @@ def create_app() -> FastAPI:
     app.add_exception_handler(HTTPException, _refuse_http)
     app.add_exception_handler(Exception, _confess)
     app.add_middleware(Limits)
-    if PORTAL.is_dir():
-        app.mount("/", StaticFiles(directory=PORTAL, html=True), name="portal")
+    if portal.is_dir():
+        for path in ("/", "/app"):
+            app.add_api_route(path, _to_portal, methods=["GET", "HEAD"], include_in_schema=False)
+        app.mount("/app", Portal(portal), name="portal")
     return app
 
 
@@ -95,7 +122,7 @@ class Limits:
 
 
 def _is_upload(scope: Scope) -> bool:
-    return scope["method"] == "POST" and scope["path"] in ("/v1/files", "/files")
+    return scope["method"] == "POST" and _UPLOADS.fullmatch(scope["path"]) is not None
 
 
 def _bounded(receive: Receive) -> Receive:
@@ -123,6 +150,10 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     app.state.hub = bus.Hub()
     yield
     await app.state.hub.close()
+
+
+async def _to_portal() -> RedirectResponse:
+    return RedirectResponse("/app/")
 
 
 async def _health() -> dict[str, Any]:

@@ -24,6 +24,7 @@ STREAM_EVENTS_MAX = 10_000
 STREAM_SECONDS = 86_400
 FOLLOWER_EVENTS_MAX = 1_000
 RETRY_SECONDS = 1.0
+FOLLOW_SECONDS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +116,11 @@ class Hub:
         self._followers: dict[str, set[Follower]] = {}
         self._readers: dict[str, asyncio.Task[None]] = {}
         self._redis = redis.asyncio.from_url(
-            settings().redis_url, max_connections=1_000, socket_connect_timeout=2, protocol=2
+            settings().redis_url,
+            max_connections=1_000,
+            socket_connect_timeout=2,
+            socket_timeout=_timeout(FOLLOW_SECONDS),
+            protocol=2,
         )
 
     @asynccontextmanager
@@ -155,7 +160,9 @@ class Hub:
                 position: bytes = last[0][0] if last else b"0-0"
                 self._tell(stream, LOOK)
                 while True:
-                    for entry_id, entry in await _xread(self._redis, stream, position, 5_000):
+                    for entry_id, entry in await _xread(
+                        self._redis, stream, position, FOLLOW_SECONDS * 1_000
+                    ):
                         position = entry_id
                         self._tell(stream, entry)
             except RedisError as error:
@@ -166,7 +173,12 @@ class Hub:
 
 async def read_all(stream: str, *, timeout_seconds: float) -> AsyncIterator[Entry]:
     """A short-lived stream from its beginning, for one reader; ends when nothing comes in time."""
-    client = redis.asyncio.from_url(settings().redis_url, socket_connect_timeout=2, protocol=2)
+    client = redis.asyncio.from_url(
+        settings().redis_url,
+        socket_connect_timeout=2,
+        socket_timeout=_timeout(timeout_seconds),
+        protocol=2,
+    )
     position = b"0-0"
     try:
         while found := await _xread(client, stream, position, int(timeout_seconds * 1000)):
@@ -183,6 +195,12 @@ def job_stream(job_id: str) -> str:
 
 def chat_stream(turn_id: str) -> str:
     return f"chat:{turn_id}"
+
+
+def _timeout(block_seconds: float) -> float:
+    """The driver gives up on a silent socket after 5 s unless told otherwise; a read that waits for
+    news is silent for as long as it blocks."""
+    return block_seconds + 5
 
 
 async def _xread(

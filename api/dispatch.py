@@ -1,10 +1,13 @@
-"""Celery's sending side: task names and ids, nothing else. The row is the truth; this is the bell.
+"""Celery's sending side: task names and ids, and who is there. The row is the truth; this rings.
 
 A message that cannot be sent is logged and forgotten: the sweep rings again for whatever waits.
 Call these through `db.after_commit`, so that a worker never looks before the row is there.
 """
 
-from functools import lru_cache
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from typing import Any
 
 import structlog
 from celery import Celery
@@ -43,6 +46,54 @@ def encode(encoding_id: str) -> None:
 
 def chat(turn_id: str) -> None:
     _send(CHAT, turn_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A worker that answered: its processes, the queues it takes from, the tasks it is at."""
+
+    name: str
+    host: str
+    pids: tuple[int, ...]
+    queues: tuple[str, ...]
+    tasks: tuple[str, ...]
+    uptime_seconds: int
+
+
+def nodes(*, timeout_seconds: float = 1.0) -> tuple[Node, ...] | None:
+    """Every worker that answers in time, by name; None where nobody could be asked."""
+    inspect = partial(_app().control.inspect, timeout=timeout_seconds)
+    try:
+        with _app().connection_for_write() as connection:
+            # Asked for once: Celery itself would try again and again.
+            connection.ensure_connection(max_retries=1, timeout=1)
+            stats: Mapping[str, Any] = inspect(connection=connection).stats() or {}
+            if not stats:
+                return ()
+            # All are known now, so that nobody waits longer than the slowest of them.
+            ask = inspect(list(stats), limit=len(stats), connection=connection)
+            queues: Mapping[str, Sequence[Any]] = ask.active_queues() or {}
+            tasks: Mapping[str, Sequence[Any]] = ask.active() or {}
+    except (OperationalError, RedisError, OSError) as error:
+        log.warning("dispatch.inspect_failed", error=type(error).__name__)
+        return None
+    return tuple(
+        Node(
+            name=name,
+            host=name.partition("@")[2],
+            pids=_pids(stats[name]),
+            queues=tuple(sorted(str(queue["name"]) for queue in queues.get(name, []))),
+            tasks=tuple(str(task["name"]) for task in tasks.get(name, [])),
+            uptime_seconds=int(stats[name]["uptime"]),
+        )
+        for name in sorted(stats)
+    )
+
+
+def _pids(stats: Mapping[str, Any]) -> tuple[int, ...]:
+    """The main process, and its children where the pool has some."""
+    children = (stats.get("pool") or {}).get("processes") or ()
+    return (int(stats["pid"]), *(int(pid) for pid in children))
 
 
 def _send(task: str, *args: str) -> None:

@@ -4,11 +4,13 @@
 stream id and the SSE id.
 """
 
+from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Literal
 
 from pydantic import Field
+from typing_extensions import TypeAliasType
 
 from api.spec import Frozen
 
@@ -90,14 +92,33 @@ class Saved(Frozen):
     eval_token_accuracy: float | None = None
 
 
+NoticeCode = TypeAliasType(
+    "NoticeCode",
+    Literal[
+        "base_loaded",
+        "rows_skipped",
+        "resumed",
+        "checkpoint_damaged",
+        "attempt_failed",
+        "worker_lost",
+        "cancel_requested",
+        "out_of_credit",
+        "extended",
+        "extension_unpaid",
+        "model_created",
+    ],
+)
+"""Every code that a notice may carry. They are stable: clients compare them."""
+
+
 class Notice(Frozen):
     """Something a person may want to know; numbers travel in `data`."""
 
     type: Literal["notice"] = "notice"
     level: Level = Level.INFO
-    code: str
+    code: NoticeCode
     message: str
-    data: dict[str, int | float | str] = Field(default_factory=dict)
+    data: Mapping[str, int | float | str] = Field(default_factory=dict)
 
 
 EngineEvent = Step | Eval | Sample | Saved | Notice

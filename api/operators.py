@@ -1,4 +1,4 @@
-"""What whoever runs the service sees of it: tenants and their totals, how campaigns do.
+"""What whoever runs the service sees of it: tenants and their totals, campaigns, the queue.
 
 System transactions, but for the look at who is asking. To be an operator is a flag on a person; no
 request can set it, only `tunery operator` on the service's own machine.
@@ -7,12 +7,13 @@ request can set it, only `tunery operator` on the service's own machine.
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import select, text, update
+from sqlalchemy import func, select, text, update
 from sqlalchemy.orm import Session
 
 from api.errors import Forbidden, NotFound
+from api.events import JobStatus
 from api.money import MicroCredits
-from api.tables import Campaign, Tenant, User
+from api.tables import Campaign, Dataset, Encoding, Job, Tenant, User
 
 
 def refuse_others(session: Session, user_id: str) -> None:
@@ -67,7 +68,9 @@ SELECT s.id, s.name, s.slug, s.created_at, s.limits,
   (SELECT coalesce(sum(bytes), 0) FROM datasets d
    WHERE d.tenant_id = s.id AND d.deleted_at IS NULL)
   + (SELECT coalesce(sum(bytes), 0) FROM adapters a
-     WHERE a.tenant_id = s.id AND a.deleted_at IS NULL) AS storage_bytes,
+     WHERE a.tenant_id = s.id AND a.deleted_at IS NULL)
+  + (SELECT coalesce(sum(bytes), 0) FROM uploads u
+     WHERE u.tenant_id = s.id AND u.status = 'pending') AS storage_bytes,
   a.available, a.held,
   (SELECT coalesce(sum(charged), 0) FROM spending p WHERE p.tenant_id = s.id) AS spent,
   (SELECT coalesce(sum(t.amount), 0) FROM ledger_accounts g
@@ -163,6 +166,82 @@ def performance(session: Session, campaign_id: str) -> tuple[Campaign, Performan
         raise NotFound(f"There is no campaign {campaign_id!r}.", param="campaign_id")
     row = session.execute(_PERFORMANCE, {"campaign": campaign_id}).one()
     return campaign, Performance(*(int(count) for count in row))
+
+
+@dataclass(frozen=True, slots=True)
+class QueuedJob:
+    """A job that runs or waits. `since`: when it came to its status."""
+
+    id: str
+    tenant_id: str
+    tenant_name: str
+    model: str
+    status: JobStatus
+    attempt: int
+    crashes: int
+    step: int
+    total_steps: int
+    created_at: datetime
+    since: datetime
+    not_before: datetime
+    lease_expires_at: datetime | None
+    worker: str | None
+
+
+_QUEUE = text("""
+SELECT j.id, j.tenant_id, t.name AS tenant_name, j.details->>'model' AS model, j.status, j.attempt,
+  j.crash_count AS crashes, j.step, j.total_steps, j.created_at,
+  coalesce(s.since, j.created_at) AS since, j.next_run_at AS not_before, j.lease_expires_at,
+  j.lease_owner AS worker
+FROM jobs j
+JOIN tenants t ON t.id = j.tenant_id
+LEFT JOIN LATERAL (
+  SELECT max(e.created_at) AS since FROM job_events e WHERE e.job_id = j.id AND e.type = 'status'
+) s ON true
+WHERE j.status IN ('running', 'queued', 'validating_files')
+ORDER BY array_position(ARRAY['running', 'queued', 'validating_files'], j.status), j.created_at,
+  j.id
+LIMIT :limit
+""")
+
+
+def queue(session: Session, *, limit: int | None = None) -> list[QueuedJob]:
+    """Running jobs first, then those that wait, oldest first."""
+    rows = session.execute(_QUEUE, {"limit": limit})
+    return [QueuedJob(**{**row._mapping, "status": JobStatus(row.status)}) for row in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class QueueCounts:
+    """Over all tenants."""
+
+    running: int
+    queued: int
+    validating_files: int
+
+
+def queue_counts(session: Session) -> QueueCounts:
+    query = select(Job.status, func.count()).group_by(Job.status)
+    waiting = tuple(JobStatus(name) for name in ("running", "queued", "validating_files"))
+    rows = session.execute(query.where(Job.status.in_(waiting)))
+    found: dict[str, int] = {status: count for status, count in rows}  # noqa: C416 - typed rows
+    return QueueCounts(*(found.get(status, 0) for status in waiting))
+
+
+@dataclass(frozen=True, slots=True)
+class Leases:
+    """What is being read and encoded now."""
+
+    files: int
+    encodings: int
+
+
+def leases(session: Session) -> Leases:
+    held = [
+        select(func.count()).where(table.lease_expires_at > func.now()).scalar_subquery()
+        for table in (Dataset, Encoding)
+    ]
+    return Leases(*session.execute(select(*held)).one())
 
 
 def known(session: Session, tenant_id: str) -> None:

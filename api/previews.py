@@ -43,18 +43,24 @@ class Sequence(Frozen):
 
 
 class Preview(Frozen):
-    """A row of a file by its line; `sequences` are two for a preference pair."""
+    """A row of a file by its line; `sequences` are two for a preference pair. The lines of the
+    rows before and after it in the encoded dataset are null at its ends."""
 
     object: str = "file.preview"
     line: int
+    previous_line: int | None
+    next_line: int | None
     kind: str
     held_out: bool
     sequences: list[Sequence]
 
 
-def preview(report: dict[str, Any], line: int, *, source: int = 0) -> Preview:
-    """The row that starts on `line`, of a ready encoding with this report. Raises NotFound."""
+def preview(report: dict[str, Any], line: int | None, *, source: int = 0) -> Preview:
+    """The row that starts on `line`, of a ready encoding with this report; without a line the
+    first there is. Raises NotFound."""
     artifact = _Artifact(report["key"])
+    if line is None:
+        line = artifact.line_at(artifact.rows_of(0, source).start, source) or 1
     rows = artifact.rows_of(line, source)
     if not rows:
         raise NotFound(
@@ -66,6 +72,8 @@ def preview(report: dict[str, Any], line: int, *, source: int = 0) -> Preview:
     kind = artifact.metadata["kind"]
     return Preview(
         line=line,
+        previous_line=artifact.line_at(rows.start - 1, source),
+        next_line=artifact.line_at(rows.stop, source),
         kind=kind,
         held_out=any(artifact.numbers("held_out", row, row + 1)[0] for row in rows),
         sequences=[artifact.sequence(row, pieces, kind) for row in rows],
@@ -115,6 +123,14 @@ class _Artifact:
         while last < len(places) and places[last] == (source, line):
             last += 1
         return range(low + first, low + last)
+
+    def line_at(self, row: int, source: int) -> int | None:
+        """Where a row starts in its file; None where the source has no such row."""
+        if not 0 <= row < self._header["lines"]["shape"][0]:
+            return None
+        if self.numbers("source", row, row + 1)[0] != source:
+            return None
+        return self.numbers("lines", row, row + 1)[0]
 
     def sequence(self, row: int, pieces: list[bytes], kind: str) -> Sequence:
         start, end = self.numbers("offsets", row, row + 2)

@@ -77,6 +77,19 @@ def quote(spec: JobSpec, counts: TokenCounts, base: BaseModel) -> Quote:
     )
 
 
+def extended(agreed: Quote, n_epochs: int) -> Quote:
+    """The price of the same rows over so many epochs, at the rate that was agreed."""
+    trained = agreed.tokens_per_epoch * n_epochs
+    return agreed.model_copy(
+        update={
+            "credits": _at_least_minimum(agreed.rate * trained),
+            "trained_tokens": trained,
+            "n_epochs": n_epochs,
+            "steps": agreed.steps // agreed.n_epochs * n_epochs,
+        }
+    )
+
+
 def charge(agreed: Quote, trained_tokens: int) -> MicroCredits:
     """What `trained_tokens` cost under a quote: nothing for none, never more than the quote."""
     if trained_tokens <= 0:

@@ -10,17 +10,17 @@ from typing import Any
 
 import structlog
 from pydantic import Field, NonNegativeInt
-from sqlalchemy import func, select, text, update
+from sqlalchemy import func, select, text, union_all, update
 from sqlalchemy.orm import Session
 
 from api import bus
-from api.errors import InsufficientCredit, NotFound, RateLimited, TooLarge
+from api.errors import ErrorCode, InsufficientCredit, NotFound, RateLimited, TooLarge
 from api.events import JobStatus
 from api.ledger.acts import lock_wallet
 from api.money import MicroCredits, credits_text
 from api.settings import settings
 from api.spec import Frozen
-from api.tables import Adapter, ApiKey, Dataset, Job, Tenant
+from api.tables import Adapter, ApiKey, Dataset, Job, Tenant, Upload
 
 log = structlog.get_logger()
 
@@ -120,14 +120,16 @@ def key_use(session: Session, tenant_id: str, key_id: str) -> KeyUse:
 
 
 def storage_bytes(session: Session, tenant_id: str) -> int:
-    """Files and tuned models that were not deleted."""
-    sums = [
-        select(func.coalesce(func.sum(table.bytes), 0))
-        .where(table.tenant_id == tenant_id, table.deleted_at.is_(None))
-        .scalar_subquery()
-        for table in (Dataset, Adapter)
-    ]
-    return int(session.execute(select(sums[0] + sums[1])).scalar_one())
+    """Files and tuned models that were not deleted, and files of which parts still come."""
+    files = select(Dataset.bytes).where(
+        Dataset.tenant_id == tenant_id, Dataset.deleted_at.is_(None)
+    )
+    models = select(Adapter.bytes).where(
+        Adapter.tenant_id == tenant_id, Adapter.deleted_at.is_(None)
+    )
+    coming = select(Upload.bytes).where(Upload.tenant_id == tenant_id, Upload.status == "pending")
+    every = union_all(files, models, coming).subquery()
+    return int(session.execute(select(func.coalesce(func.sum(every.c.bytes), 0))).scalar_one())
 
 
 # -- refusals -------------------------------------------------------------------------------------
@@ -182,7 +184,7 @@ def refuse_spending(session: Session, tenant_id: str, amount: MicroCredits, *, a
     spent = _spending(session, tenant_id, actor)
     operator = "Ask your operator to raise it."
     owner = f"Someone signed in can raise it at PATCH /v1/api_keys/{actor}."
-    for name, what, most, so_far, how in (
+    checked: tuple[tuple[ErrorCode, str, MicroCredits | None, MicroCredits, str], ...] = (
         ("credits_per_day_max", "today", caps[0], spent.today, f"Wait until 0:00 UTC. {operator}"),
         ("credits_per_month_max", "in this month", caps[1], spent.month, operator),
         ("key_budget_credits", "by this API key", budgets[0], spent.actor, owner),
@@ -193,7 +195,8 @@ def refuse_spending(session: Session, tenant_id: str, amount: MicroCredits, *, a
             spent.actor_month,
             owner,
         ),
-    ):
+    )
+    for name, what, most, so_far, how in checked:
         if most is not None and so_far + amount > most:
             raise InsufficientCredit(
                 f"This needs {credits_text(amount)} credits, and {credits_text(so_far)} are held "

@@ -48,6 +48,10 @@ class Settings(BaseSettings):
     # Limits.
     upload_bytes_max: int = 512 * MIB
     upload_part_bytes: int = 8 * MIB
+    resumable_upload_bytes_max: int = Field(
+        default=8 * GIB, description="a file that is uploaded in parts"
+    )
+    received_part_bytes_max: int = Field(default=64 * MIB, description="one of these parts")
     unpacked_bytes_max: int = Field(default=4 * GIB, description="what a gzip or zip may hold")
     unpacked_ratio_max: int = Field(default=500, description="unpacked bytes for each packed one")
     xlsx_bytes_max: int = Field(default=256 * MIB, description="an Excel file, unpacked")
@@ -81,6 +85,7 @@ class Settings(BaseSettings):
     credits_per_month_max: int = Field(default=0, description="as above, per month")
     statement_rows_max: int = Field(default=100_000, description="entries in one CSV")
     api_keys_max: int = Field(default=50, description="per tenant")
+    invitations_max: int = Field(default=100, description="open ones, per tenant")
     sse_streams_max: int = Field(default=20, description="per tenant and API process")
     chat_tokens_max: int = Field(default=1_024, description="generated tokens a turn")
     sign_in_attempts_max: int = Field(default=5, description="per e-mail in 15 minutes")
@@ -102,7 +107,9 @@ class Settings(BaseSettings):
     crashes_max: int = Field(default=3, description="attempts lost without a new checkpoint")
     session_idle_days: int = 7
     session_days_max: int = 30
+    invitation_days: int = 7
     presign_seconds: int = 900
+    upload_hours: int = Field(default=24, description="a file's parts may take to arrive")
     quote_minutes: int = Field(default=60, description="a quote is good for")
     encoding_days_max: int = Field(default=30, description="an encoding nobody uses is kept for")
     chat_timeout_seconds: float = 120.0

@@ -18,7 +18,10 @@ BATCH_SIZE_MAX = 1_024
 class Frozen(BaseModel):
     """A value: immutable, and strict about names it does not know."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # What we answer with has every field, so clients need not ask whether a default is there.
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", json_schema_serialization_defaults_required=True
+    )
 
 
 class Objective(StrEnum):
@@ -46,9 +49,9 @@ class LoraMethod(Frozen):
     """Low-rank adapters (Hu et al. 2021, arXiv:2106.09685): W + (alpha / rank) · B A."""
 
     type: Literal["lora"] = "lora"
-    rank: int = Field(default=16, ge=1, le=RANK_MAX)
-    alpha: float = Field(default=32.0, gt=0, le=4_096)
-    dropout: float = Field(default=0.0, ge=0, lt=1)
+    rank: int = Field(default=16, ge=1, le=RANK_MAX, description="columns of A and rows of B")
+    alpha: float = Field(default=32.0, gt=0, le=4_096, description="scale, divided by the rank")
+    dropout: float = Field(default=0.0, ge=0, lt=1, description="of the adapters' inputs")
     target_modules: tuple[str, ...] | Literal["all-linear"] = Field(
         default="all-linear",
         description="names of linear modules (`q_proj`, …), or every linear layer but the head",
@@ -65,13 +68,15 @@ class LoraMethod(Frozen):
 class Hyperparameters(Frozen):
     """Every knob of the loop, resolved to a number."""
 
-    learning_rate: float = Field(default=2e-4, gt=0, le=1)
+    learning_rate: float = Field(default=2e-4, gt=0, le=1, description="at its peak")
     batch_size: int = Field(default=8, ge=1, le=BATCH_SIZE_MAX, description="rows a step")
-    n_epochs: int = Field(default=3, ge=1, le=EPOCHS_MAX)
+    n_epochs: int = Field(default=3, ge=1, le=EPOCHS_MAX, description="passes over the rows")
     cutoff_len: int = Field(default=1_024, ge=16, le=CUTOFF_LEN_MAX, description="tokens a row")
     warmup_ratio: float = Field(default=0.03, ge=0, lt=1, description="share of all steps")
-    scheduler: Scheduler = Scheduler.COSINE
-    weight_decay: float = Field(default=0.0, ge=0, le=1)
+    scheduler: Scheduler = Field(
+        default=Scheduler.COSINE, description="the way of the learning rate after warm-up"
+    )
+    weight_decay: float = Field(default=0.0, ge=0, le=1, description="AdamW's, a step")
     max_grad_norm: float = Field(default=1.0, gt=0, description="gradients are clipped to it")
     held_out_share: float = Field(default=0.1, ge=0, le=0.5, description="rows never trained on")
     eval_steps: int = Field(default=0, ge=0, description="steps between evaluations; 0: epoch ends")

@@ -6,7 +6,8 @@ models that the operator mirrors live under `models/`.
 
 import hashlib
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -25,6 +26,12 @@ if TYPE_CHECKING:
     from mypy_boto3_s3.type_defs import CompletedPartTypeDef
 
 
+COPIED_BYTES_MIN = 5 * 2**20
+"""S3 takes no smaller part but the last."""
+
+COPIES_AT_ONCE = 4
+
+
 class Damaged(Exception):
     """A file's bytes are not what its hash says."""
 
@@ -35,6 +42,11 @@ def dataset_prefix(tenant_id: str, dataset_id: str) -> str:
 
 def dataset_key(tenant_id: str, dataset_id: str) -> str:
     return dataset_prefix(tenant_id, dataset_id) + "source"
+
+
+def upload_prefix(tenant_id: str, upload_id: str) -> str:
+    """The parts of a file that is still coming."""
+    return f"tenants/{tenant_id}/uploads/{upload_id}/"
 
 
 def findings_key(prefix: str) -> str:
@@ -159,6 +171,76 @@ def delete_prefix(prefix: str) -> None:
                 Bucket=settings().s3_bucket,
                 Delete={"Objects": objects, "Quiet": True},  # type: ignore[typeddict-item]
             )
+
+
+def abort_unfinished(prefix: str) -> None:
+    """Forget the sent parts of objects that were never completed, as a process that died left."""
+    bucket = settings().s3_bucket
+    with _refusals(prefix):
+        pages = _client().get_paginator("list_multipart_uploads")
+        for page in pages.paginate(Bucket=bucket, Prefix=prefix):
+            for found in page.get("Uploads", []):
+                _client().abort_multipart_upload(
+                    Bucket=bucket, Key=found["Key"], UploadId=found["UploadId"]
+                )
+
+
+def compose(key: str, pieces: Sequence[tuple[str, int]], read: Callable[[bytes], object]) -> None:
+    """Make one object of others (key and size), in their order, and `read` all of its bytes on the
+    way. It appears whole or not at all.
+
+    S3 copies the pieces itself where they are large enough; else the bytes are sent again.
+    """
+    if all(size >= COPIED_BYTES_MIN for _, size in pieces[:-1]):
+        _compose_by_copying(key, [piece for piece, _ in pieces], read)
+        return
+    sink = Upload(key)
+    try:
+        for piece, _ in pieces:
+            for chunk in stream(piece):
+                read(chunk)
+                sink.write(chunk)
+        sink.complete()
+    except BaseException:
+        sink.abort()
+        raise
+
+
+def _compose_by_copying(key: str, pieces: Sequence[str], read: Callable[[bytes], object]) -> None:
+    bucket = settings().s3_bucket
+    with _refusals(key):
+        upload_id = _client().create_multipart_upload(Bucket=bucket, Key=key)["UploadId"]
+
+    def copy(number: int) -> "CompletedPartTypeDef":
+        copied = _client().upload_part_copy(
+            Bucket=bucket,
+            Key=key,
+            UploadId=upload_id,
+            PartNumber=number,
+            CopySource={"Bucket": bucket, "Key": pieces[number - 1]},
+        )
+        return {"PartNumber": number, "ETag": copied["CopyPartResult"]["ETag"]}
+
+    pool = ThreadPoolExecutor(COPIES_AT_ONCE)
+    try:
+        copies = [pool.submit(copy, number) for number in range(1, len(pieces) + 1)]
+        for piece in pieces:
+            for chunk in stream(piece):
+                read(chunk)
+        with _refusals(key):
+            _client().complete_multipart_upload(
+                Bucket=bucket,
+                Key=key,
+                UploadId=upload_id,
+                MultipartUpload={"Parts": [each.result() for each in copies]},
+            )
+    except BaseException:
+        pool.shutdown(cancel_futures=True)
+        with _refusals(key):
+            _client().abort_multipart_upload(Bucket=bucket, Key=key, UploadId=upload_id)
+        raise
+    finally:
+        pool.shutdown()
 
 
 def presign_get(key: str, *, filename: str) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from threading import BoundedSemaphore
+from typing import Literal
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
@@ -21,14 +22,17 @@ from sqlalchemy.orm import Session
 
 from api import bus, vouchers
 from api.db import enter_tenant
-from api.errors import BadRequest, Conflict, Forbidden, RateLimited, Unauthenticated
+from api.errors import BadRequest, Conflict, Forbidden, NotFound, RateLimited, Unauthenticated
 from api.settings import settings
 from api.tables import ApiKey, Member, SignInSession, Tenant, User, new_id, own
+
+Role = Literal["owner", "member"]
 
 _BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _KEY_RANDOM = 30
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+|[^@\s]+@localhost")
 _PASSWORD_LENGTHS = range(12, 257)
+_USER_AGENT_MAX = 200
 
 _hasher = PasswordHasher()
 # Each hash takes 64 MiB for its time; a burst of sign-ins must not take the process down.
@@ -50,6 +54,41 @@ class Actor:
         return self.key_id or self.user_id
 
 
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What is known of a person before they have proved to be it."""
+
+    user_id: str
+    password_hash: str
+    tenant_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """A tenant that a person belongs to, and as what."""
+
+    id: str
+    name: str
+    slug: str
+    role: Role
+
+
+@dataclass(frozen=True, slots=True)
+class SignedIn:
+    """One of a person's open sessions. `id` names it without giving anything away."""
+
+    token_hash: bytes
+    tenant_id: str
+    user_agent: str
+    created_at: datetime
+    seen_at: datetime
+    current: bool
+
+    @property
+    def id(self) -> str:
+        return "session-" + hashlib.sha256(self.token_hash).hexdigest()[:20]
+
+
 # -- people ---------------------------------------------------------------------------------------
 
 
@@ -60,57 +99,67 @@ def sign_up(
 
     `referral_code` is the slug of the tenant that brought them; one that nobody has is no error.
     """
-    address = _checked_email(email)
-    if len(password) not in _PASSWORD_LENGTHS:
-        raise BadRequest("A password has 12 to 256 characters.", param="password")
+    address = checked_email(email)
     name = tenant_name.strip()
     if not 1 <= len(name) <= 100:
         raise BadRequest("A tenant's name has 1 to 100 characters.", param="tenant")
-    with _hashing:
-        password_hash = _hasher.hash(password)
+    password_hash = _new_hash(password)
     actor = Actor(tenant_id=new_id("ten-"), user_id=new_id("user-"))
     enter_tenant(session, actor.tenant_id)
     session.execute(
         insert(Tenant).values(id=actor.tenant_id, name=name, slug=_slug(name, actor.tenant_id))
     )
-    try:
-        session.execute(
-            insert(User).values(id=actor.user_id, email=address, password_hash=password_hash)
-        )
-    except IntegrityError as error:
-        raise Conflict(
-            f"There is an account for {address} already. Sign in instead.",
-            code="email_taken",
-            param="email",
-        ) from error
+    _add_user(session, actor.user_id, address, password_hash)
     session.add(Member(tenant_id=actor.tenant_id, user_id=actor.user_id, role="owner"))
     session.flush()
     vouchers.welcome(session, actor.user_id, referral_code=referral_code)
     return actor
 
 
-def sign_in(session: Session, *, email: str, password: str) -> tuple[Actor, str]:
+def sign_in(
+    session: Session, *, email: str, password: str, user_agent: str = ""
+) -> tuple[Actor, str]:
     """The actor and a new session token (anonymous transaction)."""
     address = email.strip().lower()
-    counter = f"sign-in:{hashlib.sha256(address.encode()).hexdigest()}"
-    attempts = bus.count_up(counter, window_seconds=900)
-    if attempts > settings().sign_in_attempts_max:
-        raise RateLimited("Too many attempts for this address. Try again in 15 minutes.")
+    counter = _count_attempt(address)
+    found = find_account(session, address)
+    with _hashing:
+        right = _verify(found.password_hash if found else _NOBODY, password)
+    if found is None or not right:
+        raise Unauthenticated("No account has this e-mail and password.", code="invalid_sign_in")
+    bus.forget(counter)
+    if found.tenant_id is None:
+        raise Forbidden(
+            "You are no longer a member of any tenant. Ask an owner of one to invite you.",
+            code="no_tenant",
+        )
+    actor = Actor(tenant_id=found.tenant_id, user_id=found.user_id)
+    enter_tenant(session, actor.tenant_id)
+    return actor, open_session(session, actor, user_agent=user_agent)
+
+
+def find_account(session: Session, address: str) -> Account | None:
     row = session.execute(
         text("SELECT user_id, password_hash, tenant_id FROM find_user(:address)"),
         {"address": address},
     ).one_or_none()
+    return Account(*row) if row else None
+
+
+def prove(session: Session, address: str, password: str) -> Account | None:
+    """The account of that address where this is its password, None where there is no account.
+    Raises Unauthenticated for a wrong one, RateLimited for guessing (anonymous transaction)."""
+    counter = _count_attempt(address)
+    found = find_account(session, address)
     with _hashing:
-        right = _verify(row.password_hash if row else _NOBODY, password)
-    if row is None or not right:
-        raise Unauthenticated("No account has this e-mail and password.", code="invalid_sign_in")
+        right = _verify(found.password_hash if found else _NOBODY, password)
+    if found is not None and not right:
+        raise Unauthenticated("That is not this account's password.", code="invalid_sign_in")
     bus.forget(counter)
-    actor = Actor(tenant_id=row.tenant_id, user_id=row.user_id)
-    enter_tenant(session, actor.tenant_id)
-    return actor, open_session(session, actor)
+    return found
 
 
-def open_session(session: Session, actor: Actor) -> str:
+def open_session(session: Session, actor: Actor, *, user_agent: str = "") -> str:
     """A new token for a browser; only its hash is kept."""
     token = secrets.token_urlsafe(32)
     session.add(
@@ -118,6 +167,7 @@ def open_session(session: Session, actor: Actor) -> str:
             token_hash=_sha256(token),
             tenant_id=actor.tenant_id,
             user_id=actor.user_id,
+            user_agent=user_agent[:_USER_AGENT_MAX],
             expires_at=datetime.now(UTC) + timedelta(days=settings().session_days_max),
         )
     )
@@ -130,6 +180,13 @@ def sign_out(session: Session, token: str) -> None:
     row = session.get(SignInSession, _sha256(token))
     if row is not None:
         session.delete(row)
+
+
+def add_account(session: Session, address: str, password: str) -> str:
+    """A new person without a tenant yet; their id. Raises BadRequest, Conflict."""
+    user_id = new_id("user-")
+    _add_user(session, user_id, address, _new_hash(password))
+    return user_id
 
 
 def user(session: Session, actor: Actor) -> tuple[User, Tenant]:
@@ -190,6 +247,95 @@ def by_session(session: Session, token: str, now: datetime) -> Actor:
             .values(seen_at=func.now())
         )
     return Actor(tenant_id=row.tenant_id, user_id=row.user_id)
+
+
+# -- a person's own sessions: the token of one is asked for, since they reach over tenants ---------
+
+
+def sessions(session: Session, token: str, now: datetime) -> list[SignedIn]:
+    """Every browser in which the person of this session is signed in, the latest seen first."""
+    rows = session.execute(
+        text("SELECT * FROM sessions_beside(:hash)"), {"hash": _sha256(token)}
+    ).all()
+    idle = timedelta(days=settings().session_idle_days)
+    return [
+        SignedIn(
+            token_hash=row.token_hash,
+            tenant_id=row.tenant_id,
+            user_agent=row.user_agent,
+            created_at=row.created_at,
+            seen_at=row.seen_at,
+            current=row.token_hash == _sha256(token),
+        )
+        for row in rows
+        if row.expires_at > now and row.seen_at + idle > now
+    ]
+
+
+def end_session(session: Session, token: str, session_id: str, now: datetime) -> None:
+    """Sign one browser of the person's out. Raises NotFound."""
+    for each in sessions(session, token, now):
+        if each.id == session_id:
+            _end_sessions(session, token, each.token_hash)
+            return
+    raise NotFound(f"There is no session {session_id!r}.")
+
+
+def end_other_sessions(session: Session, token: str) -> int:
+    """Sign out every browser but this one; how many there were."""
+    return _end_sessions(session, token, None)
+
+
+def switch(session: Session, actor: Actor, token: str, tenant_id: str) -> Actor:
+    """From now on the session is in another tenant of the person's. Raises NotFound."""
+    switched = session.execute(
+        text("SELECT switch_session(:hash, :tenant)"),
+        {"hash": _sha256(token), "tenant": tenant_id},
+    ).scalar_one()
+    if not switched:
+        raise NotFound(f"There is no tenant {tenant_id!r} that you belong to.", param="tenant_id")
+    enter_tenant(session, tenant_id)
+    return Actor(tenant_id=tenant_id, user_id=actor.user_id)
+
+
+def change_password(session: Session, actor: Actor, token: str, *, current: str, new: str) -> int:
+    """Everybody else who is signed in as this person is out; how many sessions that were."""
+    account, _ = user(session, actor)
+    counter = _count_attempt(account.email)
+    with _hashing:
+        right = _verify(account.password_hash, current)
+    if not right:
+        raise Forbidden(
+            "That is not your current password.", code="invalid_password", param="current"
+        )
+    bus.forget(counter)
+    changed = session.execute(
+        text("SELECT change_password(:hash, :old, :new)"),
+        {
+            "hash": _sha256(token),
+            "old": account.password_hash,
+            "new": _new_hash(new, param="new"),
+        },
+    ).scalar_one()
+    if not changed:
+        raise Conflict("The password was changed by another request meanwhile.")
+    return end_other_sessions(session, token)
+
+
+def memberships(session: Session, actor: Actor) -> list[Membership]:
+    """Every tenant that the person belongs to, the first joined first."""
+    rows = session.execute(
+        text("SELECT id, name, slug, role FROM tenants_of(:user)"), {"user": actor.user_id}
+    )
+    return [Membership(*row) for row in rows]
+
+
+def _end_sessions(session: Session, token: str, victim: bytes | None) -> int:
+    ended: int = session.execute(
+        text("SELECT end_sessions_beside(:hash, CAST(:victim AS bytea))"),
+        {"hash": _sha256(token), "victim": victim},
+    ).scalar_one()
+    return ended
 
 
 # -- keys -----------------------------------------------------------------------------------------
@@ -262,7 +408,34 @@ def _refuse_budgeted(session: Session, actor: Actor) -> None:
 # -- below the verbs ------------------------------------------------------------------------------
 
 
-def _checked_email(email: str) -> str:
+def _count_attempt(address: str) -> str:
+    """Counts an attempt at an address's password; the counter's name. Raises RateLimited."""
+    counter = f"sign-in:{hashlib.sha256(address.encode()).hexdigest()}"
+    attempts = bus.count_up(counter, window_seconds=900)
+    if attempts > settings().sign_in_attempts_max:
+        raise RateLimited("Too many attempts for this address. Try again in 15 minutes.")
+    return counter
+
+
+def _new_hash(password: str, *, param: str = "password") -> str:
+    if len(password) not in _PASSWORD_LENGTHS:
+        raise BadRequest("A password has 12 to 256 characters.", param=param)
+    with _hashing:
+        return _hasher.hash(password)
+
+
+def _add_user(session: Session, user_id: str, address: str, password_hash: str) -> None:
+    try:
+        session.execute(insert(User).values(id=user_id, email=address, password_hash=password_hash))
+    except IntegrityError as error:
+        raise Conflict(
+            f"There is an account for {address} already. Sign in instead.",
+            code="email_taken",
+            param="email",
+        ) from error
+
+
+def checked_email(email: str) -> str:
     address = email.strip().lower()
     if len(address) > 254 or not _EMAIL.fullmatch(address):
         raise BadRequest(f"{email[:254]!r} is not an e-mail address.", param="email")

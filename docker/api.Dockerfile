@@ -3,10 +3,12 @@
 # Build from the repository's root: docker build -f docker/api.Dockerfile -t tunery-api:0.1.0 .
 
 FROM node:20-bookworm-slim AS portal
-WORKDIR /portal
+WORKDIR /build/frontend
 COPY frontend/package.json frontend/package-lock.json frontend/.npmrc ./
 RUN npm ci
 COPY frontend/ ./
+# The tour's rows.
+COPY examples/shop-en.jsonl ../examples/
 RUN npm run build
 
 FROM python:3.11-slim-bookworm AS packages
@@ -34,7 +36,7 @@ COPY --from=packages /opt/tunery /opt/tunery
 COPY --from=packages /app/pyproject.toml ./
 COPY --from=packages /app/api api
 COPY --from=packages /app/migrations migrations
-COPY --from=portal /portal/dist frontend/dist
+COPY --from=portal /build/frontend/dist frontend/dist
 USER 10001:10001
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --start-interval=1s --retries=3 \

@@ -1,7 +1,8 @@
 """The shell of a training run: claim, fetch, drive the engine, publish, upload, settle.
 
 The engine yields events and knows of nothing else. Cancel, a lost lease and a crash of storage are
-all the same act: stop pulling from it. A base stays in memory between jobs.
+all the same act: stop pulling from it. A job that was extended is stopped too, behind a checkpoint.
+A base stays in memory between jobs.
 """
 
 import os
@@ -11,8 +12,9 @@ import signal
 import socket
 import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from queue import Empty, Queue
 from threading import Event as Flag
@@ -20,12 +22,14 @@ from threading import Thread
 from typing import Any
 
 import structlog
+from sqlalchemy.orm import Session
 
 from api import __version__, adapters, jobs, storage
 from api.catalog import base_model
 from api.db import transaction
-from api.errors import TuneryError, Unavailable
+from api.errors import ErrorCode, TuneryError, Unavailable
 from api.events import EngineEvent, Level, Notice, Saved
+from api.rows import Message
 from api.settings import settings
 from api.spec import Precision
 from workers import cache
@@ -35,6 +39,8 @@ log = structlog.get_logger()
 
 MANIFEST = "manifest.json"
 DISK_BYTES_MIN = 64 * 2**20
+SAMPLES = 3
+SAMPLE_CHARACTERS_MAX = 2_000
 """With less than this left, whatever broke broke for want of space."""
 
 
@@ -68,11 +74,15 @@ def work(claimed: jobs.Claim) -> None:
     try:
         _train(claimed, folder, courier)
         courier.close()
+        if courier.extended():
+            raise jobs.Extended
         _finish(claimed, folder)
     except jobs.Fenced:
         log.warning("job.fenced")
     except Cancelled:
-        _stop_as_asked(claimed, courier)
+        _stop(claimed, courier, jobs.cancelled)
+    except jobs.Extended:
+        _stop(claimed, courier, jobs.step_aside)
     except Exception as error:  # noqa: BLE001 - whatever it is, the job must not hang in its lease
         courier.stop()
         _fail(claimed, error)
@@ -81,11 +91,14 @@ def work(claimed: jobs.Claim) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _stop_as_asked(claimed: jobs.Claim, courier: "Courier") -> None:
+def _stop(
+    claimed: jobs.Claim, courier: "Courier", verb: Callable[[Session, jobs.Claim], None]
+) -> None:
+    """End the attempt as the tenant asked."""
     try:
         courier.close()
         with transaction() as session:
-            jobs.cancelled(session, claimed)
+            verb(session, claimed)
     except jobs.Fenced:
         log.warning("job.fenced")
 
@@ -103,6 +116,7 @@ class Courier:
         self._queue: Queue[EngineEvent | None] = Queue()
         self._lost = Flag()
         self._cancel = Flag()
+        self._extended = Flag()
         self._renewed_at = time.monotonic()
         self._thread = Thread(target=self._run, name="courier", daemon=True)
         self._thread.start()
@@ -117,6 +131,10 @@ class Courier:
             raise jobs.Fenced
         if self._cancel.is_set():
             raise Cancelled
+
+    def extended(self) -> bool:
+        """Whether the job was extended: then the next checkpoint is the attempt's last act."""
+        return self._extended.is_set()
 
     def close(self) -> None:
         """Return once everything handed over is durable. Raises Fenced where it cannot be."""
@@ -169,12 +187,35 @@ class Courier:
         self._renewed_at = time.monotonic()
         if beat.cancel:
             self._cancel.set()
+        if beat.extended:
+            self._extended.set()
         return True
 
     def _kill_if_overdue(self) -> None:
         if time.monotonic() - self._renewed_at > 0.75 * settings().lease_seconds:
             log.error("job.lease_overdue")
             os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _samples(claimed: jobs.Claim) -> tuple[tuple[Message, ...], ...]:
+    """A few prompts of rows that are never trained on, for people to watch it learn by."""
+    source = claimed.validation or claimed.data
+    rows = storage.get_json(source.key.rsplit("/", 1)[0] + "/" + storage.HELD_OUT)
+    prompts = (_prompt(row["messages"]) for row in rows)
+    return tuple(islice(filter(None, prompts), SAMPLES))
+
+
+def _prompt(said: list[dict[str, Any]]) -> tuple[Message, ...]:
+    """A row up to its last answer; empty where that is not a short question in plain text."""
+    last = max((n for n, turn in enumerate(said) if turn["role"] == "assistant"), default=0)
+    asked = said[:last]
+    if not asked or asked[-1]["role"] != "user":
+        return ()
+    if any(turn.keys() != {"role", "content"} for turn in asked):
+        return ()
+    if sum(len(turn["content"]) for turn in asked) > SAMPLE_CHARACTERS_MAX:
+        return ()
+    return tuple(Message(role=turn["role"], content=turn["content"]) for turn in asked)
 
 
 def _train(claimed: jobs.Claim, folder: Path, courier: Courier) -> None:
@@ -192,11 +233,15 @@ def _train(claimed: jobs.Claim, folder: Path, courier: Courier) -> None:
             else None
         ),
         resume=_resume_from(claimed, folder, courier),
+        samples=_samples(claimed),
+        save_now=courier.extended,
     )
     for event in train(base, run):
         if isinstance(event, Saved):
             _keep(claimed, event, folder)
         courier.put(event)
+        if isinstance(event, Saved) and courier.extended():
+            raise jobs.Extended
     courier.check()
 
 
@@ -285,15 +330,19 @@ def _finish(claimed: jobs.Claim, folder: Path) -> None:
     for path in sorted(_files(source), key=lambda path: path.name == MANIFEST):
         storage.put_file(prefix + path.name, path)
     storage.put_file(prefix + adapters.ARCHIVE, archive)
-    with transaction() as session:
-        name = jobs.finish(
-            session,
-            claimed,
-            adapter_id=adapter_id,
-            prefix=prefix,
-            manifest=manifest,
-            size=archive.stat().st_size,
-        )
+    try:
+        with transaction() as session:
+            name = jobs.finish(
+                session,
+                claimed,
+                adapter_id=adapter_id,
+                prefix=prefix,
+                manifest=manifest,
+                size=archive.stat().st_size,
+            )
+    except jobs.Extended:
+        storage.delete_prefix(prefix)
+        raise
     log.info("job.succeeded", model=name)
 
 
@@ -331,7 +380,7 @@ def _fail(claimed: jobs.Claim, error: Exception) -> None:
     from workers.engine.loop import NonFinite, RunRefused
     from workers.engine.lora import NoSuchModule
 
-    users: dict[type[Exception], str] = {
+    users: dict[type[Exception], ErrorCode] = {
         NonFinite: "non_finite",
         NoSuchModule: "invalid_target_modules",
         RunRefused: "run_refused",

@@ -3,7 +3,7 @@
 from functools import partial
 
 from api import chat as chat_verbs
-from api import datasets, dispatch, encodings, jobs, ledger, vouchers
+from api import datasets, dispatch, encodings, jobs, ledger, uploads, vouchers
 from api.db import transaction
 from api.settings import settings
 from workers import chat, inspection, run
@@ -18,6 +18,7 @@ SWEEPS = (
     chat_verbs.sweep,
     vouchers.reward_referrals,
     partial(ledger.expire, every_seconds=settings().expire_seconds),
+    uploads.sweep,
 )
 
 

@@ -104,6 +104,32 @@ def resume(job_id: str, url: Url = None, key: Key = None) -> None:
     console.print(f"{job['id']} {job['status']}")
 
 
+def extend(
+    job_id: str,
+    epochs: Annotated[int, typer.Option("--epochs", help="How many it trains in all.")],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before spending.")] = False,
+    url: Url = None,
+    key: Key = None,
+) -> None:
+    """Let a job that has not ended train longer; shows what that costs first."""
+    client = connect(url, key)
+    path = f"/fine_tuning/jobs/{job_id}/extend"
+    price = client.get(path, n_epochs=epochs)
+    console.print(
+        f"{credits_text(price['extra_credits'])} credits more, {price['quote']['steps']} steps in "
+        f"all; {credits_text(price['available_credits'])} credits available"
+    )
+    if price["missing_credits"]:
+        console.print(
+            f"[yellow]{credits_text(price['missing_credits'])} credits are missing:[/yellow] the "
+            f"job pauses with a checkpoint. Redeem a voucher, then: tunery resume {job_id}"
+        )
+    if not yes and console.is_terminal and not typer.confirm("Extend?", default=True):
+        raise typer.Exit(0)
+    job = client.post(path, {"n_epochs": epochs})
+    console.print(f"{job['id']} {job['status']}")
+
+
 def balance(url: Url = None, key: Key = None) -> None:
     """The credits there are."""
     found = connect(url, key).get("/credits")

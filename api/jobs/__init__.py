@@ -1,11 +1,13 @@
-"""A job's life, verb by verb: quote, submit, claim, record, checkpoint, finish, cancel, sweep.
+"""A job's life, verb by verb: quote, submit, claim, record, checkpoint, extend, finish, cancel, …
 
 `request` turns what was asked into a spec, `preparing` finds what it is counted on, `admission`
 quotes it and takes it into the queue, `moves` holds the legal moves and writes events, `lease` is
-what a worker does with it, `pausing` stops it and lets it go on, `settle` ends it.
+what a worker does with it, `pausing` stops it and lets it go on, `extending` makes it longer,
+`settle` ends it. `metrics` makes curves of its events.
 """
 
 from api.jobs.admission import (
+    Filter,
     QuoteAnswer,
     admit_waiting,
     checkpoints,
@@ -15,18 +17,23 @@ from api.jobs.admission import (
     quote,
     submit,
 )
-from api.jobs.lease import Beat, Claim, Fenced, beat, checkpoint, claim, record
+from api.jobs.extending import ExtensionQuote, extend, quote_extension
+from api.jobs.lease import Beat, Claim, Extended, Fenced, beat, checkpoint, claim, record
 from api.jobs.moves import MOVES, events_after
 from api.jobs.pausing import OUT_OF_CREDIT, pause_for_credit, resume
-from api.jobs.request import Submission
-from api.jobs.settle import cancel, cancelled, fail, finish, hand_back, sweep
+from api.jobs.request import Effective, Submission, effective
+from api.jobs.settle import cancel, cancelled, fail, finish, hand_back, step_aside, sweep
 
 __all__ = [
     "MOVES",
     "OUT_OF_CREDIT",
     "Beat",
     "Claim",
+    "Effective",
+    "Extended",
+    "ExtensionQuote",
     "Fenced",
+    "Filter",
     "QuoteAnswer",
     "Submission",
     "admit_waiting",
@@ -36,7 +43,9 @@ __all__ = [
     "checkpoint",
     "checkpoints",
     "claim",
+    "effective",
     "events_after",
+    "extend",
     "fail",
     "find",
     "finish",
@@ -45,8 +54,10 @@ __all__ = [
     "page",
     "pause_for_credit",
     "quote",
+    "quote_extension",
     "record",
     "resume",
+    "step_aside",
     "submit",
     "sweep",
 ]

@@ -6,16 +6,17 @@ as at submit.
 """
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import orjson
 from pydantic import Field
-from sqlalchemy import delete, func, select, text
+from sqlalchemy import ColumnElement, delete, func, or_, select, text
 from sqlalchemy.orm import Session, aliased
 
 from api import estimates, ledger, pricing, quotas
-from api.errors import BadRequest, InsufficientCredit, TuneryError
+from api.errors import BadRequest, ErrorDetail, InsufficientCredit, TuneryError
 from api.events import JobStatus, Status
 from api.jobs.moves import move, write
 from api.jobs.preparing import Prepared, prepare, prepared, priced
@@ -67,7 +68,7 @@ class QuoteAnswer(Frozen):
     encoding_id: str | None = None
     proposed_cutoff_len: int | None = None
     available_credits: MicroCredits = 0
-    error: dict[str, Any] | None = None
+    error: ErrorDetail | None = None
 
 
 def quote(
@@ -304,18 +305,42 @@ def find(session: Session, tenant_id: str, job_id: str) -> Job:
     return own(session, Job, job_id, tenant_id=tenant_id)
 
 
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which jobs are wanted; all that is given must hold. `words` stand in the name or the id."""
+
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    statuses: Sequence[JobStatus] = ()
+    model: str | None = None
+    training_file: str | None = None
+    words: str | None = None
+
+    def conditions(self) -> Iterator[ColumnElement[bool]]:
+        for key, value in self.metadata.items():
+            yield Job.details["metadata"][key].astext == value
+        if self.statuses:
+            yield Job.status.in_(self.statuses)
+        if self.model:
+            yield Job.details["model"].astext == self.model
+        if self.training_file:
+            yield Job.training_file == self.training_file
+        if self.words:
+            yield or_(
+                Job.suffix.icontains(self.words, autoescape=True),
+                Job.id.icontains(self.words, autoescape=True),
+            )
+
+
 def page(
     session: Session,
     tenant_id: str,
     *,
     after: str | None,
     limit: int,
-    metadata: dict[str, str] | None = None,
+    wanted: Filter = Filter(),
 ) -> list[Job]:
     """Newest first, up to `limit` + 1 so that the caller knows whether there are more."""
-    query = select(Job).where(Job.tenant_id == tenant_id)
-    for key, value in (metadata or {}).items():
-        query = query.where(Job.details["metadata"][key].astext == value)
+    query = select(Job).where(Job.tenant_id == tenant_id, *wanted.conditions())
     if after:
         place = select(Job.created_at, Job.id).where(Job.id == after, Job.tenant_id == tenant_id)
         found = session.execute(place).one_or_none()

@@ -18,16 +18,25 @@ from api.settings import settings
 from api.spec import JobSpec
 from api.tables import Checkpoint, Encoding, Job, new_id
 
+UNPAID = "unpaid_extension"
+"""Under this name of `Job.details`: the quote that a running job was extended to and lacks the
+credits for. Its worker pauses it."""
+
 
 class Fenced(Exception):
     """The lease is gone: somebody else may be running this job. Stop, and touch nothing."""
 
 
+class Extended(Exception):
+    """The job trains more epochs than were claimed. Save a checkpoint, and step aside."""
+
+
 @dataclass(frozen=True, slots=True)
 class Beat:
-    """What a worker learns when it says that it is alive."""
+    """What a worker learns when it says that it is alive. `extended`: as the exception says."""
 
     cancel: bool
+    extended: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,11 +120,12 @@ def beat(session: Session, claimed: Claim) -> Beat:
         update(Job)
         .where(*_mine(claimed))
         .values(lease_expires_at=_lease_end())
-        .returning(Job.cancel_requested_at)
+        .returning(Job.cancel_requested_at, *_LENGTH)
     ).one_or_none()
     if row is None:
         raise Fenced
-    return Beat(cancel=row[0] is not None)
+    cancel, *length = row
+    return Beat(cancel=cancel is not None, extended=_extended(claimed, *length))
 
 
 def record(session: Session, claimed: Claim, events: Sequence[EngineEvent]) -> Beat:
@@ -129,7 +139,6 @@ def record(session: Session, claimed: Claim, events: Sequence[EngineEvent]) -> B
         last = steps[-1]
         values |= {
             "step": last.step,
-            "total_steps": last.total_steps,
             "trained_tokens": last.trained_tokens,
             "progress": last.model_dump(mode="json"),
         }
@@ -137,13 +146,14 @@ def record(session: Session, claimed: Claim, events: Sequence[EngineEvent]) -> B
         update(Job)
         .where(*_mine(claimed))
         .values(**values)
-        .returning(Job.last_seq, Job.cancel_requested_at)
+        .returning(Job.last_seq, Job.cancel_requested_at, *_LENGTH)
         .execution_options(synchronize_session=False)
     ).one_or_none()
     if row is None:
         raise Fenced
-    store(session, claimed.job_id, claimed.tenant_id, row[0] - len(events) + 1, events)
-    return Beat(cancel=row[1] is not None)
+    last_seq, cancel, *length = row
+    store(session, claimed.job_id, claimed.tenant_id, last_seq - len(events) + 1, events)
+    return Beat(cancel=cancel is not None, extended=_extended(claimed, *length))
 
 
 def checkpoint(
@@ -175,6 +185,20 @@ def locked(session: Session, claimed: Claim) -> Job:
     if job is None:
         raise Fenced
     return job
+
+
+def refuse_extended(job: Job, claimed: Claim) -> None:
+    """Raises Extended where the locked job is no longer as long as the one that was claimed."""
+    now = JobSpec.model_validate(job.spec)
+    if _extended(claimed, now.hyperparameters.n_epochs, job.details.get(UNPAID)):
+        raise Extended
+
+
+_LENGTH = (Job.spec["hyperparameters"]["n_epochs"].as_integer(), Job.details[UNPAID])
+
+
+def _extended(claimed: Claim, n_epochs: int, unpaid: dict[str, Any] | None) -> bool:
+    return unpaid is not None or n_epochs != claimed.spec.hyperparameters.n_epochs
 
 
 def _mine(claimed: Claim) -> tuple[Any, ...]:

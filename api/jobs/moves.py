@@ -108,15 +108,25 @@ def records_before(
     if before is not None:
         query = query.where(JobEvent.seq < before)
     rows = session.execute(query.order_by(JobEvent.seq.desc()).limit(limit)).scalars()
-    return [
-        Record(
-            job_id=row.job_id,
-            seq=row.seq,
-            at=row.created_at,
-            event=_event.validate_python(row.payload),
-        )
-        for row in rows
-    ]
+    return [_record(row) for row in rows]
+
+
+def log_after(session: Session, job_id: str, seq: int, *, limit: int) -> list[Record]:
+    """The events behind `seq` that are no steps, in order."""
+    query = select(JobEvent).where(
+        JobEvent.job_id == job_id, JobEvent.seq > seq, JobEvent.type != "step"
+    )
+    rows = session.execute(query.order_by(JobEvent.seq).limit(limit)).scalars()
+    return [_record(row) for row in rows]
+
+
+def _record(row: JobEvent) -> Record:
+    return Record(
+        job_id=row.job_id,
+        seq=row.seq,
+        at=row.created_at,
+        event=_event.validate_python(row.payload),
+    )
 
 
 def _entry(job_id: str, seq: int, at: datetime, payload: dict[str, Any]) -> bus.Entry:

@@ -43,18 +43,38 @@ MetadataValue = Annotated[str, StringConstraints(max_length=512)]
 class WireHyperparameters(Frozen):
     """OpenAI's three, and the absolute values a person who knows may set."""
 
-    n_epochs: Annotated[Annotated[int, Field(ge=1, le=EPOCHS_MAX)] | None, Auto] = None
-    batch_size: Annotated[Annotated[int, Field(ge=1, le=BATCH_SIZE_MAX)] | None, Auto] = None
-    learning_rate_multiplier: Annotated[Annotated[float, Field(gt=0, le=100)] | None, Auto] = None
-    learning_rate: Annotated[Annotated[float, Field(gt=0, le=1)] | None, Auto] = None
-    cutoff_len: Annotated[Annotated[int, Field(ge=16, le=CUTOFF_LEN_MAX)] | None, Auto] = None
-    warmup_ratio: float = Field(default=0.03, ge=0, lt=1)
-    scheduler: Scheduler = Scheduler.COSINE
-    weight_decay: float = Field(default=0.0, ge=0, le=1)
-    max_grad_norm: float = Field(default=1.0, gt=0, le=1_000)
-    held_out_share: float = Field(default=DEFAULT_HELD_OUT_SHARE, ge=0, le=0.5)
-    eval_steps: int = Field(default=0, ge=0)
-    checkpoint_steps: int = Field(default=0, ge=0)
+    n_epochs: Annotated[Annotated[int, Field(ge=1, le=EPOCHS_MAX)] | None, Auto] = Field(
+        default=None, description="passes over the rows; auto: by how many rows there are"
+    )
+    batch_size: Annotated[Annotated[int, Field(ge=1, le=BATCH_SIZE_MAX)] | None, Auto] = Field(
+        default=None, description="rows a step; auto: by how many rows there are"
+    )
+    learning_rate_multiplier: Annotated[Annotated[float, Field(gt=0, le=100)] | None, Auto] = Field(
+        default=None, description="times the learning rate that we choose"
+    )
+    learning_rate: Annotated[Annotated[float, Field(gt=0, le=1)] | None, Auto] = Field(
+        default=None, description="at its peak; auto: by the base's size"
+    )
+    cutoff_len: Annotated[Annotated[int, Field(ge=16, le=CUTOFF_LEN_MAX)] | None, Auto] = Field(
+        default=None, description="tokens a row; auto: by what the base reads"
+    )
+    warmup_ratio: float = Field(
+        default=0.03, ge=0, lt=1, description="share of all steps in which the rate rises"
+    )
+    scheduler: Scheduler = Field(
+        default=Scheduler.COSINE, description="the way of the learning rate after warm-up"
+    )
+    weight_decay: float = Field(default=0.0, ge=0, le=1, description="AdamW's, a step")
+    max_grad_norm: float = Field(
+        default=1.0, gt=0, le=1_000, description="gradients are clipped to it"
+    )
+    held_out_share: float = Field(
+        default=DEFAULT_HELD_OUT_SHARE, ge=0, le=0.5, description="rows never trained on"
+    )
+    eval_steps: int = Field(default=0, ge=0, description="steps between evaluations; 0: epoch ends")
+    checkpoint_steps: int = Field(
+        default=0, ge=0, description="steps between checkpoints; 0: a tenth of the run"
+    )
 
     @model_validator(mode="after")
     def _one_learning_rate(self) -> "WireHyperparameters":
@@ -86,12 +106,21 @@ class MixedFile(Frozen):
 class Tuning(Frozen):
     """How the base is dressed, what of the rows is learned, and what becomes of the others."""
 
-    method: Literal["lora"] = "lora"
-    rank: int = Field(default=16, ge=1, le=RANK_MAX)
-    alpha: float | None = Field(default=None, gt=0, le=4_096, description="twice the rank")
-    dropout: float = Field(default=0.0, ge=0, lt=1)
-    target_modules: tuple[str, ...] | Literal["all-linear"] = "all-linear"
-    precision: Precision = Precision.BF16
+    method: Literal["lora"] = Field(default="lora", description="low-rank adapters")
+    rank: int = Field(
+        default=16, ge=1, le=RANK_MAX, description="of the adapters; higher learns and takes more"
+    )
+    alpha: float | None = Field(
+        default=None, gt=0, le=4_096, description="scale, divided by the rank; null: twice the rank"
+    )
+    dropout: float = Field(default=0.0, ge=0, lt=1, description="of the adapters' inputs")
+    target_modules: tuple[str, ...] | Literal["all-linear"] = Field(
+        default="all-linear",
+        description="names of linear modules (`q_proj`, …), or every linear layer but the head",
+    )
+    precision: Precision = Field(
+        default=Precision.BF16, description="of the frozen base; what is trained keeps float32"
+    )
     skip_bad_rows: bool = Field(
         default=False, description="train on the good rows and leave the listed ones out"
     )
@@ -106,7 +135,9 @@ class Tuning(Frozen):
     thinking: Annotated[bool | None, Auto] = Field(
         default=None, description="whether answers begin with thoughts; auto: as in the data"
     )
-    mix_with: Annotated[tuple[MixedFile, ...], Field(max_length=settings().mixed_files_max)] = ()
+    mix_with: Annotated[tuple[MixedFile, ...], Field(max_length=settings().mixed_files_max)] = (
+        Field(default=(), description="files that are trained on beside the training file")
+    )
     weight: float = Field(
         default=1.0, gt=0, le=WEIGHT_MAX, description="of the training file among those mixed"
     )
@@ -235,15 +266,22 @@ class Effective(Frozen):
 _DERIVED = frozenset({"learning_rate", "batch_size", "n_epochs", "cutoff_len", "alpha", "thinking"})
 
 
-def effective(submission: Submission, spec: JobSpec, *, thinking: bool) -> dict[str, Effective]:
-    """Every setting's effective value and where it comes from."""
+def effective(
+    submission: Submission, spec: JobSpec, *, thinking: bool | None = None
+) -> dict[str, Effective]:
+    """Every setting's effective value and where it comes from.
+
+    `thinking` is what the encoded rows came to; None leaves what was asked.
+    """
     asked, tuning = submission.wire_hyperparameters(), submission.tuning
     values = spec.hyperparameters.model_dump(mode="json")
     values |= spec.method.model_dump(mode="json", exclude={"type"})
     values |= tuning.model_dump(
         mode="json", exclude={"mix_with", "weight", "alpha", "rank"} | {*values}
     )
-    values |= {"precision": spec.precision, "seed": spec.seed, "thinking": thinking}
+    values |= {"precision": spec.precision, "seed": spec.seed}
+    if thinking is not None:
+        values["thinking"] = thinking
     given = {name for name in asked.model_fields_set if getattr(asked, name) is not None}
     given |= {name for name in tuning.model_fields_set if getattr(tuning, name) is not None}
     given |= {"seed"} if submission.seed is not None else set()

@@ -5,17 +5,18 @@ What is charged is what was usefully trained: all of it at success, up to the la
 cancel or where the user's own numbers ran away, nothing where the fault is ours.
 """
 
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from api import adapters, alerts, dispatch, ledger
 from api.db import after_commit
-from api.errors import BadRequest
+from api.errors import BadRequest, ErrorCode
 from api.events import TERMINAL, JobStatus, Level, Notice
-from api.jobs.lease import Claim, locked
+from api.jobs.lease import Claim, locked, refuse_extended
 from api.jobs.moves import move, write
+from api.jobs.pausing import requeue
 from api.pricing import Quote, charge
 from api.settings import settings
 from api.tables import Checkpoint, Job, own
@@ -30,8 +31,12 @@ def finish(
     manifest: dict[str, Any],
     size: int,
 ) -> str:
-    """The adapter exists and the job succeeded. Returns the tuned model's name."""
+    """The adapter exists and the job succeeded. Returns the tuned model's name.
+
+    Raises Extended where there are epochs left that this attempt did not know of.
+    """
     job = locked(session, claimed)
+    refuse_extended(job, claimed)
     name = adapters.register(
         session, job, adapter_id=adapter_id, prefix=prefix, manifest=manifest, size=size
     )
@@ -46,7 +51,7 @@ def finish(
 
 
 def fail(
-    session: Session, claimed: Claim, *, code: str, message: str, user_fault: bool = False
+    session: Session, claimed: Claim, *, code: ErrorCode, message: str, user_fault: bool = False
 ) -> None:
     """The run cannot go on, and another attempt would end the same way."""
     job = locked(session, claimed)
@@ -79,6 +84,18 @@ def cancelled(session: Session, claimed: Claim) -> None:
     _cancel(session, locked(session, claimed))
 
 
+def step_aside(session: Session, claimed: Claim) -> None:
+    """The worker has saved a checkpoint and stops, for the job was extended under it.
+
+    The next attempt goes on with all epochs; it waits for credits first where it must. No crash.
+    """
+    job = locked(session, claimed)
+    if job.cancel_requested_at is not None:
+        _cancel(session, job)
+    else:
+        requeue(session, job, "Going on from its last checkpoint with the epochs added")
+
+
 def hand_back(session: Session, claimed: Claim, *, why: str) -> None:
     """The worker cannot go on by a fault of ours: the same as being lost, only sooner."""
     _take_back(session, locked(session, claimed), code="attempt_failed", why=why)
@@ -100,7 +117,9 @@ def sweep(session: Session) -> None:
         after_commit(session, dispatch.train)
 
 
-def _take_back(session: Session, job: Job, *, code: str, why: str) -> None:
+def _take_back(
+    session: Session, job: Job, *, code: Literal["attempt_failed", "worker_lost"], why: str
+) -> None:
     """Queue the job again, or end it after `crashes_max` attempts that came no further."""
     job.crash_count += 1
     if job.cancel_requested_at is not None:
@@ -116,7 +135,7 @@ def _take_back(session: Session, job: Job, *, code: str, why: str) -> None:
     else:
         going_on = f"{why}; the job goes on from its last checkpoint"
         write(session, job, [Notice(level=Level.WARN, code=code, message=going_on)])
-        move(session, job, JobStatus.QUEUED, "Waiting for a worker again")
+        requeue(session, job, "Waiting for a worker again")
 
 
 def _cancel(session: Session, job: Job) -> None:

@@ -162,7 +162,7 @@ GROUP BY subject, kind HAVING count(DISTINCT input_hash) > 1""",
     "I8 nobody can change what is written": """
 SELECT t.name || ' on ' || t.place AS row_id, 'the trigger is missing or disabled' AS what
 FROM (VALUES ('no_change', 'ledger_transfers'), ('apply', 'ledger_transfers'),
-             ('no_removal', 'ledger_accounts'),
+             ('no_removal', 'ledger_accounts'), ('form', 'ledger_accounts'),
              ('no_change', 'voucher_redemptions')) AS t(name, place)
 WHERE NOT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = t.place::regclass AND tgname = t.name
                   AND tgenabled IN ('O', 'A'))
@@ -180,6 +180,11 @@ UNION ALL
 SELECT 'ck_ledger_accounts_never_negative', 'the CHECK is missing or not valid'
 WHERE NOT EXISTS (SELECT FROM pg_constraint WHERE convalidated
                   AND conname = 'ck_ledger_accounts_never_negative')""",
+    "I8 every row is what its kind must be": """
+SELECT id AS row_id, transfer_fault(t) AS what FROM ledger_transfers t
+WHERE transfer_fault(t) IS NOT NULL
+UNION ALL
+SELECT id, account_fault(a) FROM ledger_accounts a WHERE account_fault(a) IS NOT NULL""",
     "I9 money is whole micro-credits": """
 SELECT table_name || '.' || column_name AS row_id, 'is ' || data_type AS what
 FROM information_schema.columns

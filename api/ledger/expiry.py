@@ -23,7 +23,8 @@ WITH live AS (
   SELECT id, tenant_id FROM chat_turns WHERE status IN ('waiting', 'answering')
 ), explained AS (
   SELECT h.tenant_id, sum(h.amount) AS amount FROM live
-  JOIN ledger_transfers h ON h.subject = live.id AND h.kind = 'hold' GROUP BY h.tenant_id
+  JOIN ledger_transfers h ON h.tenant_id = live.tenant_id AND h.subject = live.id
+    AND h.kind = 'hold' GROUP BY h.tenant_id
 ), suspect AS (
   SELECT a.tenant_id FROM ledger_accounts a LEFT JOIN explained e ON e.tenant_id = a.tenant_id
   WHERE a.debits_pending > 0 GROUP BY a.tenant_id, e.amount

@@ -1,6 +1,6 @@
 """Credits are promised and spent: a hold before the work, one settlement after it.
 
-The two acts are a PL/pgSQL function each (migration 0003), so that a wallet is locked for one round
+The two acts are a PL/pgSQL function each (migration 0006), so that a wallet is locked for one round
 trip and the commit.
 """
 

@@ -4,7 +4,7 @@ Each act that moves credits has a key: the Idempotency-Key header, or one of its
 """
 
 from dataclasses import asdict
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 from fastapi import APIRouter, Header, Response
 from pydantic import AwareDatetime, Field
@@ -12,6 +12,7 @@ from pydantic import AwareDatetime, Field
 from api import alerts, ledger, operators, quotas, vouchers
 from api.money import with_text
 from api.routes.door import InSystem, Limit, Operator, listed, unix
+from api.routes.shapes import admin as shapes
 from api.routes.sheet import AsCsv, sheet
 from api.spec import Frozen
 from api.tables import Campaign, VoucherCode, new_id
@@ -68,19 +69,20 @@ class NewCodes(Frozen):
 
 
 @router.get("/tenants")
-def list_tenants(session: InSystem, limit: Limit, after: str | None = None) -> dict[str, Any]:
+def list_tenants(session: InSystem, limit: Limit, after: str | None = None) -> shapes.TenantList:
     """Newest first, with what each has, holds, spent and stores."""
     found = operators.tenants(session, after=after, limit=limit)
     return listed([_tenant(each) for each in found], limit)
 
 
 @router.get("/tenants/{tenant_id}")
-def retrieve_tenant(tenant_id: str, session: InSystem) -> dict[str, Any]:
+def retrieve_tenant(tenant_id: str, session: InSystem) -> shapes.TenantDetail:
     """One tenant: its totals, its limits and what it uses of them, its grants."""
     overview = operators.tenants(session, limit=1, tenant_id=tenant_id)[0]
-    return _tenant(overview) | {
+    found = {
+        **_tenant(overview),
         "effective_limits": quotas.limits(session, tenant_id).model_dump(),
-        "used": quotas.use(session, tenant_id).model_dump(),
+        "used": quotas.use(session, tenant_id),
         "grants": [
             {
                 "id": each.id,
@@ -92,14 +94,16 @@ def retrieve_tenant(tenant_id: str, session: InSystem) -> dict[str, Any]:
             for each in ledger.grants(session, tenant_id)
         ],
     }
+    return cast("shapes.TenantDetail", found)
 
 
 @router.post("/tenants/{tenant_id}/limits")
-def set_limits(tenant_id: str, body: quotas.Overrides, session: InSystem) -> dict[str, Any]:
+def set_limits(tenant_id: str, body: quotas.Overrides, session: InSystem) -> shapes.TenantLimits:
     """Override the limits that are named; null takes an override back."""
     found = quotas.override(session, tenant_id, body)
     kept = quotas.overrides(session, tenant_id)
-    return {"object": "limits", "tenant_id": tenant_id, "overrides": kept, **found.model_dump()}
+    whole = {"object": "limits", "tenant_id": tenant_id, "overrides": kept, **found.model_dump()}
+    return cast("shapes.TenantLimits", whole)
 
 
 @router.post("/tenants/{tenant_id}/grants", status_code=201)
@@ -109,7 +113,7 @@ def grant(
     actor: Operator,
     session: InSystem,
     idempotency_key: IdempotencyKey = None,
-) -> dict[str, Any]:
+) -> shapes.MovedCredits:
     """Give a tenant credits."""
     operators.known(session, tenant_id)
     grant_id = ledger.grant(
@@ -133,7 +137,7 @@ def refund(
     actor: Operator,
     session: InSystem,
     idempotency_key: IdempotencyKey = None,
-) -> dict[str, Any]:
+) -> shapes.MovedCredits:
     """Give back what a job or chat turn was charged, or part of it."""
     operators.known(session, tenant_id)
     grant_id = ledger.refund(
@@ -155,7 +159,7 @@ def correct(
     actor: Operator,
     session: InSystem,
     idempotency_key: IdempotencyKey = None,
-) -> dict[str, Any]:
+) -> shapes.MovedCredits:
     """Take back from a grant what should not have been given, as far as it is left."""
     operators.known(session, tenant_id)
     transfer_id = ledger.correct(
@@ -174,27 +178,28 @@ def correct(
 
 
 @router.get("/campaigns")
-def list_campaigns(session: InSystem) -> dict[str, Any]:
+def list_campaigns(session: InSystem) -> shapes.CampaignList:
     return {"object": "list", "data": [_campaign(row) for row in vouchers.campaigns(session)]}
 
 
 @router.post("/campaigns", status_code=201)
-def create_campaign(body: NewCampaign, actor: Operator, session: InSystem) -> dict[str, Any]:
+def create_campaign(body: NewCampaign, actor: Operator, session: InSystem) -> shapes.Campaign:
     """A campaign, still without codes."""
     return _campaign(vouchers.create_campaign(session, actor=actor.name, **body.model_dump()))
 
 
 @router.get("/campaigns/{campaign_id}")
-def retrieve_campaign(campaign_id: str, session: InSystem) -> dict[str, Any]:
+def retrieve_campaign(campaign_id: str, session: InSystem) -> shapes.CampaignDetail:
     """The campaign and what came of it."""
     campaign, came = operators.performance(session, campaign_id)
     found = asdict(came)
     money = {name: found[name] for name in ("granted", "spent", "left")}
-    return _campaign(campaign) | {"performance": {**found, **with_text(money)}}
+    performance = cast("shapes.Performance", {**found, **with_text(money)})
+    return {**_campaign(campaign), "performance": performance}
 
 
 @router.post("/campaigns/{campaign_id}/revoke")
-def revoke_campaign(campaign_id: str, session: InSystem) -> dict[str, Any]:
+def revoke_campaign(campaign_id: str, session: InSystem) -> shapes.Campaign:
     """From now on its codes give nothing; what was granted stays."""
     vouchers.revoke_campaign(session, campaign_id)
     campaign, _ = operators.performance(session, campaign_id)
@@ -203,16 +208,16 @@ def revoke_campaign(campaign_id: str, session: InSystem) -> dict[str, Any]:
 
 
 @router.get("/campaigns/{campaign_id}/codes")
-def list_codes(campaign_id: str, session: InSystem) -> dict[str, Any]:
+def list_codes(campaign_id: str, session: InSystem) -> shapes.VoucherCodeList:
     """How often each code was used. The codes themselves are not kept."""
     operators.performance(session, campaign_id)
     return {"object": "list", "data": [_code(row) for row in vouchers.codes(session, campaign_id)]}
 
 
-@router.post("/campaigns/{campaign_id}/codes", status_code=201, response_model=None)
+@router.post("/campaigns/{campaign_id}/codes", status_code=201, response_model=shapes.ClearCodeList)
 def generate_codes(
     campaign_id: str, body: NewCodes, session: InSystem, as_csv: AsCsv
-) -> dict[str, Any] | Response:
+) -> shapes.ClearCodeList | Response:
     """New codes. They are in this answer, as JSON or CSV, and never again."""
     made = vouchers.generate_codes(
         session, campaign_id, count=body.count, max_redemptions=body.max_redemptions
@@ -225,7 +230,7 @@ def generate_codes(
 
 
 @router.post("/codes/{code_id}/revoke")
-def revoke_code(code_id: str, session: InSystem) -> dict[str, Any]:
+def revoke_code(code_id: str, session: InSystem) -> shapes.RevokedCode:
     """A code that got about gives nothing any more."""
     vouchers.revoke_code(session, code_id)
     return {"id": code_id, "object": "voucher_code", "revoked": True}
@@ -235,7 +240,7 @@ def revoke_code(code_id: str, session: InSystem) -> dict[str, Any]:
 
 
 @router.get("/ledger/check")
-def check_ledger(session: InSystem) -> dict[str, Any]:
+def check_ledger(session: InSystem) -> shapes.LedgerCheck:
     """Every invariant over the whole database, in one moment of it, and the rows that break one."""
     session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
     findings = ledger.check(session)
@@ -243,7 +248,9 @@ def check_ledger(session: InSystem) -> dict[str, Any]:
         "object": "ledger_check",
         "right": not findings,
         "invariants": list(ledger.INVARIANTS),
-        "findings": [asdict(finding) for finding in findings],
+        "findings": [
+            {"invariant": each.invariant, "row": each.row, "what": each.what} for each in findings
+        ],
     }
 
 
@@ -253,25 +260,27 @@ def _key(sent: str | None) -> str:
 
 def _moved(
     session: InSystem, tenant_id: str, kind: str, act_id: str, amount: int
-) -> dict[str, Any]:
+) -> shapes.MovedCredits:
     alerts.watch(session, tenant_id)
     found = ledger.balance(session, tenant_id)
     amounts = {"amount": amount, "available": found.available, "held": found.held}
-    return {"object": kind, "id": act_id, "tenant_id": tenant_id, **with_text(amounts)}
+    moved = {"object": kind, "id": act_id, "tenant_id": tenant_id, **with_text(amounts)}
+    return cast("shapes.MovedCredits", moved)
 
 
-def _tenant(overview: operators.Overview) -> dict[str, Any]:
+def _tenant(overview: operators.Overview) -> shapes.Tenant:
     found = asdict(overview)
     money = {name: found[name] for name in ("available", "held", "spent", "refunded")}
-    return {
+    whole = {
         "object": "tenant",
         **found,
         "created_at": unix(overview.created_at),
         **with_text(money),
     }
+    return cast("shapes.Tenant", whole)
 
 
-def _campaign(row: Campaign) -> dict[str, Any]:
+def _campaign(row: Campaign) -> shapes.Campaign:
     limits: dict[str, Any] = {
         name: getattr(row, name)
         for name in (
@@ -279,7 +288,7 @@ def _campaign(row: Campaign) -> dict[str, Any]:
             "first_only", "email_domains", "redemptions", "created_by",
         )
     }  # fmt: skip
-    return {
+    found = {
         "object": "campaign",
         "id": row.id,
         "name": row.name,
@@ -291,9 +300,10 @@ def _campaign(row: Campaign) -> dict[str, Any]:
         "revoked_at": unix(row.revoked_at),
         **with_text({"amount": row.amount, "credits": row.credits}),
     }
+    return cast("shapes.Campaign", found)
 
 
-def _code(row: VoucherCode) -> dict[str, Any]:
+def _code(row: VoucherCode) -> shapes.VoucherCode:
     return {
         "id": row.id,
         "object": "voucher_code",

@@ -1,7 +1,7 @@
 """Chat completions on OpenAI's wire, streamed or whole, from a base model or a tuned one."""
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import orjson
@@ -13,14 +13,24 @@ from starlette.concurrency import run_in_threadpool
 from api import bus, chat
 from api.db import transaction
 from api.errors import TuneryError, Unavailable
+from api.routes import door
 from api.routes.door import Who
+from api.routes.shapes import chat as shapes
 from api.settings import settings
 
 router = APIRouter(tags=["chat"])
 
 
-@router.post("/chat/completions", response_model=None)
-async def create(body: chat.ChatRequest, actor: Who) -> JSONResponse | StreamingResponse:
+@router.post(
+    "/chat/completions",
+    response_model=shapes.ChatCompletion,
+    responses=door.streams("With `stream`, chunks as OpenAI has them, then `[DONE]`."),
+)
+async def create_chat_completion(
+    body: chat.ChatRequest, actor: Who
+) -> JSONResponse | StreamingResponse:
+    """An answer of a base model or a tuned one, whole or as it is written."""
+
     def ask() -> str:
         with transaction(actor.tenant_id) as session:
             return chat.ask(session, actor.tenant_id, body, actor=actor.name)
@@ -119,5 +129,5 @@ def _head(turn_id: str, model: str, kind: str) -> dict[str, Any]:
     return {"id": turn_id, "object": kind, "created": int(time.time()), "model": model}
 
 
-def _data(body: dict[str, Any]) -> bytes:
+def _data(body: Mapping[str, Any]) -> bytes:
     return b"data: %s\n\n" % orjson.dumps(body)

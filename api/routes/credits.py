@@ -6,7 +6,7 @@ command show it.
 
 from dataclasses import asdict
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal, cast
 
 from fastapi import APIRouter, Request, Response
 from pydantic import Field
@@ -15,6 +15,7 @@ from api import alerts, ledger, quotas, tenants, usage, vouchers
 from api.errors import BadRequest
 from api.money import credits_text, with_text
 from api.routes.door import InTenant, Limit, Who, listed, unix
+from api.routes.shapes import credits as shapes
 from api.routes.sheet import AsCsv, sheet
 from api.settings import settings
 from api.spec import Frozen
@@ -35,11 +36,11 @@ class Alert(Frozen):
 
 
 @router.get("/credits")
-def balance(actor: Who, session: InTenant) -> dict[str, Any]:
+def balance(actor: Who, session: InTenant) -> shapes.Credits:
     """The balance, the grants that are not used up in the order they are spent, and the alert."""
     found = ledger.balance(session, actor.tenant_id)
     amounts = {"available": found.available, "held": found.held, "posted": found.posted}
-    return {
+    whole = {
         "object": "balance",
         **with_text(amounts),
         **_low_balance(session, actor.tenant_id, found.available),
@@ -49,10 +50,11 @@ def balance(actor: Who, session: InTenant) -> dict[str, Any]:
             if each.left or each.held
         ],
     }
+    return cast("shapes.Credits", whole)
 
 
 @router.post("/credits/alert")
-def set_alert(body: Alert, actor: Who, session: InTenant) -> dict[str, Any]:
+def set_alert(body: Alert, actor: Who, session: InTenant) -> shapes.CreditAlert:
     """An owner's choice of when the tenant is told that its credits run low."""
     tenants.refuse_others_than_owners(session, actor)
     alerts.set_threshold(session, actor.tenant_id, body.threshold)
@@ -60,7 +62,7 @@ def set_alert(body: Alert, actor: Who, session: InTenant) -> dict[str, Any]:
     return {"object": "credit_alert", **_low_balance(session, actor.tenant_id, available)}
 
 
-@router.get("/credits/statement", response_model=None)
+@router.get("/credits/statement", response_model=shapes.Statement)
 def statement(
     actor: Who,
     session: InTenant,
@@ -70,7 +72,7 @@ def statement(
     order: Literal["asc", "desc"] = "desc",
     since: Since = None,
     until: Since = None,
-) -> dict[str, Any] | Response:
+) -> shapes.Statement | Response:
     """Every entry of the ledger with the balance after it. As CSV: all of them at once."""
     most = settings().statement_rows_max if as_csv else limit
     entries = usage.statement(
@@ -93,15 +95,15 @@ def statement(
     return sheet("statement", _COLUMNS, (_row(each) for each in entries))
 
 
-@router.get("/usage", response_model=None)
-def used(
+@router.get("/usage", response_model=shapes.Usage)
+def usage_by(
     actor: Who,
     session: InTenant,
     as_csv: AsCsv,
     by: usage.By = usage.By.DAY,
     since: Since = None,
     until: Since = None,
-) -> dict[str, Any] | Response:
+) -> shapes.Usage | Response:
     """Tokens and credits of training and chat that have ended, and their sum."""
     rows = usage.usage(session, actor.tenant_id, by=by, since=since, until=until)
     if as_csv:
@@ -116,17 +118,18 @@ def used(
 
 
 @router.get("/fine_tuning/jobs/{job_id}/receipt")
-def receipt(job_id: str, actor: Who, session: InTenant) -> dict[str, Any]:
+def receipt(job_id: str, actor: Who, session: InTenant) -> shapes.Receipt:
     """What the job cost and what that is made of."""
     found = asdict(usage.receipt(session, actor.tenant_id, job_id))
     money = ("rate", "quoted", "held", "charged", "returned", "refunded")
     moments = {name: unix(found[name]) for name in ("created_at", "started_at", "finished_at")}
     texts = {name: found[name] for name in money if found[name] is not None}
-    return {"object": "receipt", **found, **moments, **with_text(texts)}
+    whole = {"object": "receipt", **found, **moments, **with_text(texts)}
+    return cast("shapes.Receipt", whole)
 
 
 @router.post("/vouchers/redeem")
-def redeem(body: Redeem, request: Request, actor: Who, session: InTenant) -> dict[str, Any]:
+def redeem(body: Redeem, request: Request, actor: Who, session: InTenant) -> shapes.Redemption:
     """Turn a code into credits. The same code again gives the same answer and no more credits."""
     address = request.client.host if request.client else ""
     found = vouchers.redeem(session, actor.tenant_id, actor.user_id, body.code, address=address)
@@ -137,22 +140,20 @@ def redeem(body: Redeem, request: Request, actor: Who, session: InTenant) -> dic
         "grant_id": found.grant_id,
         "expires_at": unix(found.expires_at),
         "again": found.again,
-        **with_text({"amount": found.amount}),
+        "amount": found.amount,
+        "text": {"amount": credits_text(found.amount)},
     }
 
 
 @router.get("/limits")
-def limits(actor: Who, session: InTenant) -> dict[str, Any]:
+def limits(actor: Who, session: InTenant) -> shapes.Limits:
     """Every limit of the tenant and how much of it is used."""
-    values = quotas.limits(session, actor.tenant_id)
-    return {
-        "object": "limits",
-        **values.model_dump(),
-        "used": quotas.use(session, actor.tenant_id).model_dump(),
-    }
+    values = quotas.limits(session, actor.tenant_id).model_dump()
+    used = quotas.use(session, actor.tenant_id)
+    return cast("shapes.Limits", {"object": "limits", **values, "used": used})
 
 
-def _low_balance(session: InTenant, tenant_id: str, available: int) -> dict[str, Any]:
+def _low_balance(session: InTenant, tenant_id: str, available: int) -> shapes.LowBalance:
     threshold = alerts.threshold(session, tenant_id)
     alert = alerts.standing(session, tenant_id)
     return {
@@ -162,14 +163,14 @@ def _low_balance(session: InTenant, tenant_id: str, available: int) -> dict[str,
     }
 
 
-def _grant(grant: ledger.Grant) -> dict[str, Any]:
+def _grant(grant: ledger.Grant) -> shapes.Grant:
     amounts = {
         "granted": grant.granted,
         "left": grant.left,
         "held": grant.held,
         "available": grant.available,
     }
-    return {
+    found = {
         "id": grant.id,
         "kind": grant.kind,
         "reason": grant.reason,
@@ -179,18 +180,16 @@ def _grant(grant: ledger.Grant) -> dict[str, Any]:
         "expires_at": unix(grant.expires_at),
         **with_text(amounts),
     }
+    return cast("shapes.Grant", found)
 
 
 _AMOUNTS = ("amount", "returned", "available", "held")
 
 
-def _entry(entry: usage.Entry) -> dict[str, Any]:
+def _entry(entry: usage.Entry) -> shapes.StatementEntry:
     found = asdict(entry)
-    return {
-        **found,
-        "at": unix(entry.at),
-        **with_text({name: found[name] for name in _AMOUNTS}),
-    }
+    texts = with_text({name: found[name] for name in _AMOUNTS})
+    return cast("shapes.StatementEntry", {**found, "at": unix(entry.at), **texts})
 
 
 _COLUMNS = (
@@ -214,7 +213,7 @@ def _row(entry: usage.Entry) -> list[object]:
     ]
 
 
-def _usage(row: usage.Usage) -> dict[str, Any]:
+def _usage(row: usage.Usage) -> shapes.UsageRow:
     found = asdict(row)
     money = ("training_credits", "chat_credits", "credits", "refunded")
-    return {**found, **with_text({name: found[name] for name in money})}
+    return cast("shapes.UsageRow", {**found, **with_text({name: found[name] for name in money})})

@@ -7,7 +7,7 @@ client never holds a 200 for what was not stored.
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, overload
 from urllib.parse import urlsplit
 
 from fastapi import Depends, Query, Request
@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from api import operators, quotas, tenants
 from api.db import anonymous_transaction, enter_tenant, transaction
 from api.errors import Forbidden, Unauthenticated
+from api.routes.shapes import Item, Page
 from api.settings import settings
 from api.tenants import Actor
 
@@ -93,7 +94,7 @@ def limit_of(limit: Annotated[int, Query(ge=0)] = 20) -> int:
 Limit = Annotated[int, Depends(limit_of)]
 
 
-def listed(items: Sequence[dict[str, Any]], limit: int) -> dict[str, Any]:
+def listed(items: Sequence[Item], limit: int) -> Page[Item]:
     """One page of `limit` out of a query that asked for one more."""
     data = list(items[:limit])
     return {
@@ -105,8 +106,22 @@ def listed(items: Sequence[dict[str, Any]], limit: int) -> dict[str, Any]:
     }
 
 
+@overload
+def unix(moment: datetime) -> int: ...
+
+
+@overload
+def unix(moment: datetime | None) -> int | None: ...
+
+
 def unix(moment: datetime | None) -> int | None:
     return int(moment.timestamp()) if moment else None
+
+
+def streams(description: str, shape: str | None = None) -> dict[int | str, dict[str, Any]]:
+    """For the OpenAPI document: a 200 that may come as server-sent events."""
+    schema = {"$ref": f"#/components/schemas/{shape}"} if shape else {"type": "string"}
+    return {200: {"description": description, "content": {"text/event-stream": {"schema": schema}}}}
 
 
 def _refuse_foreign_origin(request: Request) -> None:

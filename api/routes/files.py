@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal, cast
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import StreamingResponse
@@ -14,6 +14,7 @@ from api.db import transaction
 from api.errors import BadRequest, TooLarge
 from api.routes.door import InTenant, Who, listed, unix
 from api.routes.multipart import Form
+from api.routes.shapes import files as shapes
 from api.settings import settings
 from api.tables import Dataset, own
 
@@ -45,7 +46,7 @@ FORM_BYTES = 1 << 20
         }
     },
 )
-async def upload(request: Request, actor: Who) -> dict[str, Any]:
+async def upload_file(request: Request, actor: Who) -> shapes.File:
     """Store a file as it arrives; a worker then reads every row of it."""
     dataset_id = datasets.new_dataset_id()
     key = storage.dataset_key(actor.tenant_id, dataset_id)
@@ -59,15 +60,15 @@ async def upload(request: Request, actor: Who) -> dict[str, Any]:
         await run_in_threadpool(sink.abort)
         raise
 
-    def seal() -> dict[str, Any]:
+    def seal() -> shapes.File:
         with transaction(actor.tenant_id) as session:
             quotas.refuse_storage(session, actor.tenant_id, sink.size)
-            return _file(
+            return file_object(
                 datasets.seal(
                     session,
                     dataset_id=dataset_id,
                     tenant_id=actor.tenant_id,
-                    filename=_plain_name(form.filename or ""),
+                    filename=plain_name(form.filename or ""),
                     purpose=purpose,
                     size=sink.size,
                     sha256=sink.sha256,
@@ -89,7 +90,7 @@ def list_files(
     limit: Annotated[int, Query(ge=0)] = 10_000,
     order: Literal["asc", "desc"] = "desc",
     purpose: str | None = None,
-) -> dict[str, Any]:
+) -> shapes.FileList:
     limit = min(limit or 10_000, 10_000)
     found = datasets.page(
         session,
@@ -99,16 +100,16 @@ def list_files(
         newest_first=order == "desc",
         purpose=purpose,
     )
-    return listed([_file(row) for row in found], limit)
+    return listed([file_object(row) for row in found], limit)
 
 
 @router.get("/{file_id}")
-def retrieve(file_id: str, actor: Who, session: InTenant) -> dict[str, Any]:
-    return _file(own(session, Dataset, file_id, tenant_id=actor.tenant_id))
+def retrieve_file(file_id: str, actor: Who, session: InTenant) -> shapes.File:
+    return file_object(own(session, Dataset, file_id, tenant_id=actor.tenant_id))
 
 
 @router.get("/{file_id}/content", response_class=StreamingResponse)
-def content(file_id: str, actor: Who, session: InTenant) -> StreamingResponse:
+def download_file(file_id: str, actor: Who, session: InTenant) -> StreamingResponse:
     dataset = own(session, Dataset, file_id, tenant_id=actor.tenant_id)
     chunks = _started(storage.stream(storage.dataset_key(actor.tenant_id, file_id)))
     return StreamingResponse(
@@ -123,7 +124,7 @@ def content(file_id: str, actor: Who, session: InTenant) -> StreamingResponse:
 
 
 @router.delete("/{file_id}")
-def delete(file_id: str, actor: Who, session: InTenant) -> dict[str, Any]:
+def delete_file(file_id: str, actor: Who, session: InTenant) -> shapes.DeletedFile:
     datasets.delete(session, actor.tenant_id, file_id)
     return {"id": file_id, "object": "file", "deleted": True}
 
@@ -176,7 +177,7 @@ def _checked(form: Form, sink: storage.Upload) -> str:
     return purpose
 
 
-def _file(row: Dataset) -> dict[str, Any]:
+def file_object(row: Dataset) -> shapes.File:
     report = row.report or {}
     return {
         "id": row.id,
@@ -185,9 +186,11 @@ def _file(row: Dataset) -> dict[str, Any]:
         "created_at": unix(row.created_at),
         "filename": row.filename,
         "purpose": row.purpose,
-        "status": row.status,
+        "status": cast("shapes.FileStatus", row.status),
         "status_details": report.get("fault"),
         "sha256": row.sha256,
+        "form": report.get("form"),
+        "kind": report.get("kind"),
         "rows": report.get("rows"),
         "good_rows": report.get("good"),
         "warned_rows": report.get("warned"),
@@ -196,7 +199,7 @@ def _file(row: Dataset) -> dict[str, Any]:
     }
 
 
-def _plain_name(name: str) -> str:
+def plain_name(name: str) -> str:
     """The name is data only: no path, no control characters."""
     tail = re.split(r"[\\/]", name)[-1]
     return "".join(c for c in tail if c.isprintable())[:255] or "upload"

@@ -1,7 +1,7 @@
 """What a file holds, beyond OpenAI's files: report, findings, how it is read, rows as tokens."""
 
 from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 from fastapi import APIRouter, Query
 from fastapi.responses import StreamingResponse
@@ -14,6 +14,7 @@ from api.catalog import base_model
 from api.encodings import FileRecipe
 from api.errors import BadRequest, NotFound
 from api.routes.door import InTenant, Who
+from api.routes.shapes import files as shapes
 from api.rows import REPAIRS, MappingError, ProblemCode, check_mapping, read_dataset_info
 from api.settings import settings
 from api.spec import Frozen
@@ -38,9 +39,9 @@ class ReadingBody(Frozen):
 
 
 @router.get("/{file_id}/report")
-def report(
+def file_report(
     file_id: str, actor: Who, session: InTenant, encoding_id: EncodingId = None
-) -> dict[str, Any]:
+) -> shapes.Report:
     """What inspection found, and what a base model makes of the rows: counts, histograms, what each
     cutoff would lose, and the first findings by line (all of them: `/findings`)."""
     dataset = own(session, Dataset, file_id, tenant_id=actor.tenant_id)
@@ -48,7 +49,7 @@ def report(
     body = dict(encoding.report or {}) if encoding else None
     if body is not None:
         body.pop("key", None)
-    return {
+    found = {
         "object": "file.report",
         "file_id": file_id,
         "status": dataset.status,
@@ -65,12 +66,13 @@ def report(
         if encoding
         else None,
     }
+    return cast("shapes.Report", found)
 
 
 @router.post("/{file_id}/reading")
-def read_as(
+def read_file_as(
     file_id: str, actor: Who, session: InTenant, body: ReadingBody | None = None
-) -> dict[str, Any]:
+) -> shapes.Report:
     """Correct the columns and roles of a file, or accept repairs. It is read again where the
     mapping changed; answers like `/report`."""
     dataset = own(session, Dataset, file_id, tenant_id=actor.tenant_id)
@@ -95,11 +97,11 @@ def read_as(
         )
     datasets.read_as(session, actor.tenant_id, file_id, mapping=mapping, repairs=repairs)
     session.flush()
-    return report(file_id, actor, session)
+    return file_report(file_id, actor, session)
 
 
 @router.get("/{file_id}/findings", response_class=StreamingResponse)
-def findings(
+def file_findings(
     file_id: str, actor: Who, session: InTenant, encoding_id: EncodingId = None
 ) -> StreamingResponse:
     """Every finding as CSV: line, verdict, code, field, message. First those of the file, then what
@@ -126,11 +128,13 @@ def findings(
 
 
 @router.get("/{file_id}/preview")
-def preview(
+def file_preview(
     file_id: str,
     actor: Who,
     session: InTenant,
-    line: Annotated[int, Query(ge=1, description="of the file, where the row starts")] = 1,
+    line: Annotated[
+        int | None, Query(ge=1, description="of the file, where the row starts; else its first row")
+    ] = None,
     encoding_id: EncodingId = None,
 ) -> previews.Preview:
     """A row as the model will see it: exact tokens, the learned ones marked; both sides of a
@@ -145,13 +149,18 @@ def preview(
     if encoding.parts:
         # In a mixture a file is a source by its place.
         parts = [session.get(Encoding, part) for part in encoding.parts]
-        places = [n for n, part in enumerate(parts) if part and part.dataset_id == file_id]
+        places = [n for n, part in enumerate(parts) if part and _is_of(part, dataset)]
         if not places:
             raise NotFound(f"{encoding.id} is not made of {file_id}.", param="encoding_id")
         source = places[0]
-    elif encoding.dataset_id != file_id:
+    elif not _is_of(encoding, dataset):
         raise NotFound(f"{encoding.id} is not made of {file_id}.", param="encoding_id")
     return previews.preview(encoding.report or {}, line, source=source)
+
+
+def _is_of(encoding: Encoding, dataset: Dataset) -> bool:
+    """Uploads of the same bytes share what is made of them."""
+    return encoding.dataset_id == dataset.id or encoding.recipe.get("sha256") == dataset.sha256
 
 
 def _encoding(

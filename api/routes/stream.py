@@ -18,6 +18,7 @@ from api import bus, jobs
 from api.db import transaction
 from api.errors import RateLimited
 from api.events import TERMINAL
+from api.routes import door
 from api.routes.door import Who
 from api.settings import settings
 
@@ -31,15 +32,20 @@ HISTORY_PAGE = 1_000
 _open_streams: Counter[str] = Counter()
 
 
-@router.get("/fine_tuning/jobs/{job_id}/stream", response_class=StreamingResponse)
-async def stream(
+@router.get(
+    "/fine_tuning/jobs/{job_id}/stream",
+    response_class=StreamingResponse,
+    responses=door.streams("The data of each event is a Record.", "Record"),
+)
+async def stream_job(
     job_id: str,
     request: Request,
     actor: Who,
     last_event_id: Annotated[str | None, Header()] = None,
     after: Annotated[int, Query(ge=0)] = 0,
 ) -> StreamingResponse:
-    """Events from the first, or from behind `Last-Event-ID`; ends after the job's last."""
+    """Events from the first, or from behind `Last-Event-ID` or `after` (which is how one goes on
+    from `/metrics` and `/log`); ends after the job's last."""
     last = int(last_event_id) if last_event_id and last_event_id.isdigit() else after
 
     def check() -> None:
@@ -69,6 +75,8 @@ async def _counted(tenant_id: str, frames: AsyncIterator[bytes]) -> AsyncIterato
 
 
 async def _watch(hub: bus.Hub, tenant_id: str, job_id: str, last: int) -> AsyncIterator[bytes]:
+    # A proxy that waits for a first byte, and a browser that shows "live", need not wait for news.
+    yield b": here\n\n"
     async with hub.follow(bus.job_stream(job_id)) as follower:
         while not follower.cut_off:
             try:

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from api.errors import NotFound
 from api.tables.base import Base, new_id
-from api.tables.files import Dataset, Encoding
+from api.tables.files import Dataset, Encoding, Upload, UploadPart
 from api.tables.jobs import Adapter, ChatTurn, Checkpoint, Job, JobEvent, QuoteRow
 from api.tables.money import (
     Account,
@@ -23,9 +23,22 @@ from api.tables.money import (
     Transfer,
     VoucherCode,
 )
-from api.tables.people import ApiKey, Member, SignInSession, Tenant, User
+from api.tables.people import ApiKey, Invitation, Member, SignInSession, Tenant, User
 
-T = TypeVar("T", Dataset, Encoding, QuoteRow, Job, Adapter, ApiKey, ChatTurn, Checkpoint)
+T = TypeVar(
+    "T",
+    Dataset,
+    Upload,
+    Encoding,
+    QuoteRow,
+    Job,
+    Adapter,
+    ApiKey,
+    ChatTurn,
+    Checkpoint,
+    Member,
+    Invitation,
+)
 
 
 def own(
@@ -40,7 +53,8 @@ def own(
     """The tenant's row of that id, or NotFound: the same answer for none and for another's."""
     query = select(table).where(table.id == row_id, table.tenant_id == tenant_id)
     if lock:
-        query = query.with_for_update()
+        # What this session read before the lock may have changed since.
+        query = query.with_for_update().execution_options(populate_existing=True)
     found = session.execute(query).scalar_one_or_none()
     if found is None or getattr(found, "deleted_at", None) is not None:
         raise NotFound(f"There is no {_NOUNS[table]} {row_id!r}.", param=param)
@@ -49,6 +63,7 @@ def own(
 
 _NOUNS: dict[type[Base], str] = {
     Dataset: "file",
+    Upload: "upload",
     Encoding: "encoding",
     QuoteRow: "quote",
     Job: "fine-tuning job",
@@ -56,6 +71,8 @@ _NOUNS: dict[type[Base], str] = {
     ApiKey: "API key",
     ChatTurn: "chat turn",
     Checkpoint: "checkpoint",
+    Member: "member",
+    Invitation: "invitation",
 }
 
 __all__ = [
@@ -69,6 +86,7 @@ __all__ = [
     "CreditAlert",
     "Dataset",
     "Encoding",
+    "Invitation",
     "Job",
     "JobEvent",
     "Member",
@@ -79,6 +97,8 @@ __all__ = [
     "Spending",
     "Tenant",
     "Transfer",
+    "Upload",
+    "UploadPart",
     "User",
     "VoucherCode",
     "new_id",

@@ -38,6 +38,57 @@ class Dataset(Base):
     )
 
 
+class Upload(Base):
+    """A file that comes in parts. Its bytes count as stored from the beginning.
+
+    While one request puts the parts together, it has the lease, and `sealing_id` names the file it
+    makes; `completed_hash` is of what was asked then. `cleared_at`: no part is in storage any more.
+    """
+
+    __tablename__ = "uploads"
+    id: Mapped[str] = mapped_column(primary_key=True)
+    tenant_id: Mapped[str] = tenant()
+    created_by: Mapped[str]
+    filename: Mapped[str]
+    purpose: Mapped[str]
+    mime_type: Mapped[str]
+    bytes: Mapped[int]
+    status: Mapped[str] = mapped_column(server_default="pending")
+    dataset_id: Mapped[str | None] = mapped_column(ForeignKey("datasets.id"), index=True)
+    sealing_id: Mapped[str | None]
+    lease_expires_at: Mapped[datetime | None]
+    completed_hash: Mapped[str | None]
+    created_at: Mapped[datetime] = now()
+    expires_at: Mapped[datetime]
+    cleared_at: Mapped[datetime | None]
+    __table_args__ = (
+        CheckConstraint("bytes > 0", name="bytes"),
+        CheckConstraint(
+            "status IN ('pending', 'completed', 'cancelled', 'expired')", name="status"
+        ),
+        CheckConstraint("(status = 'completed') = (dataset_id IS NOT NULL)", name="dataset"),
+        Index(None, "tenant_id", "created_at"),
+        Index("ix_uploads_uncleared", "expires_at", postgresql_where=text("cleared_at IS NULL")),
+    )
+
+
+class UploadPart(Base):
+    """Bytes of an upload that are in storage. `number`: which they are, where the client said."""
+
+    __tablename__ = "upload_parts"
+    id: Mapped[str] = mapped_column(primary_key=True)
+    tenant_id: Mapped[str] = tenant()
+    upload_id: Mapped[str] = mapped_column(ForeignKey("uploads.id", ondelete="CASCADE"))
+    number: Mapped[int | None]
+    bytes: Mapped[int]
+    sha256: Mapped[str]
+    created_at: Mapped[datetime] = now()
+    __table_args__ = (
+        CheckConstraint("bytes > 0 AND number > 0", name="sizes"),
+        UniqueConstraint("upload_id", "number"),
+    )
+
+
 class Encoding(Base):
     """What is made of files for one base model, once, and then previewed, priced and trained on.
 

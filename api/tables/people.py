@@ -3,8 +3,8 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, text
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, text
+from sqlalchemy.orm import Mapped, mapped_column, synonym
 
 from api.tables.base import Base, now, tenant
 
@@ -42,20 +42,57 @@ class Member(Base):
     user_id: Mapped[str] = mapped_column(ForeignKey("users.id"), primary_key=True, index=True)
     role: Mapped[str]
     created_at: Mapped[datetime] = now()
+    id = synonym("user_id")  # within a tenant, a member is named by the person
     __table_args__ = (CheckConstraint("role IN ('owner', 'member')", name="role"),)
 
 
+class Invitation(Base):
+    """A link that makes whoever holds it, and the address, a member. Only its hash is kept."""
+
+    __tablename__ = "invitations"
+    id: Mapped[str] = mapped_column(primary_key=True)
+    tenant_id: Mapped[str] = tenant()
+    email: Mapped[str]
+    role: Mapped[str]
+    token_hash: Mapped[bytes] = mapped_column(unique=True)
+    created_by: Mapped[str] = mapped_column(ForeignKey("users.id"))
+    created_at: Mapped[datetime] = now()
+    expires_at: Mapped[datetime]
+    accepted_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
+    __table_args__ = (
+        CheckConstraint("role IN ('owner', 'member')", name="role"),
+        CheckConstraint("email = lower(email)", name="email_lower"),
+        Index(
+            "uq_invitations_open",
+            "tenant_id",
+            "email",
+            unique=True,
+            postgresql_where=text("accepted_at IS NULL AND revoked_at IS NULL"),
+        ),
+    )
+
+
 class SignInSession(Base):
-    """A browser that is signed in. Only the hash of its token is kept."""
+    """A browser that is signed in, in a tenant that its person is a member of: it ends with the
+    membership. Only the hash of its token is kept."""
 
     __tablename__ = "sessions"
     token_hash: Mapped[bytes] = mapped_column(primary_key=True)
     tenant_id: Mapped[str] = tenant()
-    user_id: Mapped[str] = mapped_column(ForeignKey("users.id"))
+    user_id: Mapped[str] = mapped_column(ForeignKey("users.id"), index=True)
+    user_agent: Mapped[str] = mapped_column(server_default="")
     created_at: Mapped[datetime] = now()
     seen_at: Mapped[datetime] = now()
     expires_at: Mapped[datetime]
-    __table_args__ = (Index(None, "tenant_id", "user_id"),)
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["tenant_id", "user_id"],
+            ["members.tenant_id", "members.user_id"],
+            ondelete="CASCADE",
+        ),
+        Index(None, "tenant_id", "user_id"),
+    )
 
 
 class ApiKey(Base):

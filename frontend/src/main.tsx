@@ -1,57 +1,35 @@
-// The entry: who is there, and which page they asked for.
+// The entry: words, theme, cache, routes.
 
+import "@mantine/core/styles.css";
+import "@mantine/notifications/styles.css";
+import "./design/tokens.css";
+import { MantineProvider } from "@mantine/core";
+import { Notifications } from "@mantine/notifications";
+import { QueryClientProvider } from "@tanstack/react-query";
+import { RouterProvider } from "@tanstack/react-router";
 import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
-import "./style.css";
-import { JOBS_HREF, useRoute } from "./hooks/useRoute";
-import { SessionProvider, useSession } from "./hooks/useSession";
-import { Door } from "./pages/Door";
-import { JobPage } from "./pages/JobPage";
-import { Jobs } from "./pages/Jobs";
-import { Frame } from "./parts/Frame";
-import { Refusal } from "./parts/Refusal";
-import { words } from "./words";
-
-function Portal() {
-  const { me, error, refresh } = useSession();
-  if (me === undefined) {
-    return error === null ? null : (
-      <main className="page">
-        <Refusal error={error} retry={() => void refresh()} />
-      </main>
-    );
-  }
-  if (me === null) return <Door />;
-  return (
-    <Frame me={me}>
-      <Room />
-    </Frame>
-  );
-}
-
-function Room() {
-  const route = useRoute();
-  switch (route.page) {
-    case "jobs":
-      return <Jobs />;
-    case "job":
-      return <JobPage key={route.id} id={route.id} />;
-    case "unknown":
-      return (
-        <main className="page">
-          <p>{words.errors.noPage}</p>
-          <a href={JOBS_HREF}>{words.errors.noPageNext}</a>
-        </main>
-      );
-  }
-}
+import { router } from "./app/router";
+import { queryClient } from "./client/session";
+import { theme, themeKeeper, variables } from "./design/theme";
+import { startWords } from "./words";
 
 const root = document.getElementById("root");
 if (root === null) throw new Error("index.html has no #root");
+
+await startWords();
 createRoot(root).render(
   <StrictMode>
-    <SessionProvider>
-      <Portal />
-    </SessionProvider>
+    <MantineProvider
+      theme={theme}
+      cssVariablesResolver={variables}
+      colorSchemeManager={themeKeeper}
+      defaultColorScheme="auto"
+    >
+      <Notifications position="bottom-right" />
+      <QueryClientProvider client={queryClient}>
+        <RouterProvider router={router} />
+      </QueryClientProvider>
+    </MantineProvider>
   </StrictMode>,
 );

@@ -1,5 +1,6 @@
 """Who may come in, what a stranger sees, and that every refusal has OpenAI's shape."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -7,10 +8,11 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from sqlalchemy import create_engine, text
 
-from api import jobs
+from api import jobs, members, tenants, uploads
 from api.app import create_app
 from api.db import transaction
 from api.settings import settings
+from api.tables import new_id
 from tests.api import given
 from tests.api.given import Person
 
@@ -40,14 +42,51 @@ def _tuned_model(who: Person) -> str:
     return name
 
 
+def _upload(who: Person) -> str:
+    with transaction(who.tenant_id) as session:
+        row = uploads.start(
+            session,
+            who.tenant_id,
+            filename="shop.jsonl",
+            purpose="fine-tune",
+            mime_type="text/jsonl",
+            size=1,
+            created_by=who.actor.name,
+        )
+        return row.id
+
+
+def _invitation(who: Person) -> str:
+    with transaction(who.tenant_id) as session:
+        email = f"{new_id('')}@example.org"
+        row, _ = members.invite(session, who.actor, email=email, role="member")
+        return row.id
+
+
+def _session(who: Person) -> str:
+    with transaction(who.tenant_id) as session:
+        token = tenants.open_session(session, who.actor)
+        return tenants.sessions(session, token, datetime.now(UTC))[0].id
+
+
 # Every route with an id in its path, and how to make one that belongs to somebody else. A new route
 # without an entry here fails the test below.
 FOREIGN = {
     "file_id": given.dataset,
+    "upload_id": _upload,
+    "user_id": lambda who: who.actor.user_id,
+    "invitation_id": _invitation,
+    "session_id": _session,
     "job_id": given.queued_job,
     "key_id": _key_id,
     "model": _tuned_model,
     "quote_id": given.quote,
+}
+
+# What a route must be sent before it looks for anything.
+BODIES = {
+    "/v1/members/{user_id}": {"role": "member"},
+    "/v1/uploads/{upload_id}/complete": {"part_ids": ["part_none"]},
 }
 
 
@@ -71,7 +110,9 @@ def test_a_stranger_finds_nothing_of_another_tenant_on_any_route(
             made = FOREIGN[name](stranger)
             ours = ours.replace("{" + name + "}", made)
             random = random.replace("{" + name + "}", "x" * len(made))
-        answer, nothing = client.request(method, ours), client.request(method, random)
+        body = BODIES.get(path)
+        answer = client.request(method, ours, json=body)
+        nothing = client.request(method, random, json=body)
         assert answer.status_code == 404, f"{method} {ours}: {answer.text}"
         # The same answer as for an id that nobody has.
         assert _shape(answer.json()) == _shape(nothing.json())
@@ -99,7 +140,12 @@ def test_a_strangers_ids_in_a_body_are_not_there_either(
 
 
 def test_every_route_but_the_way_in_asks_who_is_there(app_client: TestClient) -> None:
-    open_routes = {"/v1/auth/sign-up", "/v1/auth/sign-in"}
+    open_routes = {
+        "/v1/auth/sign-up",
+        "/v1/auth/sign-in",
+        "/v1/auth/invitation",
+        "/v1/auth/join",
+    }
     for method, path in _routes(create_app()):
         if path in open_routes:
             continue

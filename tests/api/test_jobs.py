@@ -313,7 +313,7 @@ def test_a_zombie_writes_nothing(who: Person) -> None:
         with pytest.raises(jobs.Fenced):
             act()
     with pytest.raises(jobs.Fenced), transaction() as session:
-        jobs.fail(session, zombie, code="x", message="x")
+        jobs.fail(session, zombie, code="run_refused", message="x")
     assert len(events(job_id)) == before
     assert status(job_id) == "running"
 
@@ -402,7 +402,7 @@ def test_a_failure_of_ours_is_free_and_one_of_the_users_costs_the_checkpoint(who
         save(claimed, 10, 7_000)
         before = sum(balance(who))
         with transaction() as session:
-            jobs.fail(session, claimed, code="x", message="x", user_fault=user_fault)
+            jobs.fail(session, claimed, code="run_refused", message="x", user_fault=user_fault)
         assert before - sum(balance(who)) == cost
 
 

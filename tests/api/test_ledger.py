@@ -405,6 +405,103 @@ def test_a_tenant_can_make_itself_no_credits(who: Person, stranger: Person) -> N
             session.execute(text(call))
 
 
+# One row for each law: a transfer that any role could try, and what refuses it.
+SOUND: dict[str, object] = {
+    "debit_id": "mine", "credit_id": "house/revenue", "amount": 5, "kind": "hold", "hold_id": None,
+    "corrects_id": None, "timeout_at": None, "input_hash": b"",
+}  # fmt: skip
+UNLAWFUL: list[tuple[dict[str, object], str]] = [
+    ({"kind": "gift"}, "no such kind"),
+    ({"amount": 0}, "moves no credits"),
+    ({"amount": -5}, "moves no credits"),
+    ({"kind": "settle"}, "names a hold"),
+    ({"hold_id": "hold/x"}, "names a hold"),
+    ({"kind": "settle", "hold_id": "hold/none"}, "is not a hold"),
+    ({"debit_id": "house/promotion"}, "one side must be"),
+    ({"kind": "post", "credit_id": "mine"}, "one side must be"),
+    ({"credit_id": "house/breakage"}, "goes to revenue"),
+    ({"kind": "post", "timeout_at": datetime(2100, 1, 1, tzinfo=UTC)}, "only a hold times out"),
+    ({"corrects_id": "post/mine"}, "only a post corrects"),
+    ({"input_hash": b"x"}, "input hash"),
+    ({"debit_id": "grant/none"}, "neither side is a grant"),
+    ({"amount": START + 1}, "never_negative"),
+]
+
+
+@pytest.mark.parametrize(("changed", "refusal"), UNLAWFUL)
+def test_a_transfer_that_breaks_a_law_is_refused(
+    who: Person, changed: dict[str, object], refusal: str
+) -> None:
+    mine = f"grant/sign-up/{who.tenant_id}"
+    row = {
+        column: value.replace("mine", mine) if isinstance(value, str) else value
+        for column, value in (SOUND | changed).items()
+    }
+    columns = ", ".join(row)
+    with (
+        pytest.raises(DBAPIError, match=refusal) as refused,
+        transaction() as session,
+    ):
+        session.execute(
+            text(
+                f"INSERT INTO ledger_transfers (id, tenant_id, subject, reason, actor, {columns}) "
+                f"VALUES ('x', :tenant, 's', 'r', 'a', {', '.join(f':{c}' for c in row)})"
+            ),
+            row | {"tenant": who.tenant_id},
+        )
+    assert getattr(refused.value.orig, "sqlstate", "") == "23514"
+    assert balance(who) == (START, 0)
+
+
+@pytest.mark.parametrize(
+    ("change", "refusal"),
+    [
+        ("kind = 'loan'", "no such kind"),
+        ("tenant_id = NULL", "is a tenant's"),
+        ("id = 'house/' || id", "house/ names"),
+        ("grant_kind = NULL", "kind of grant"),
+        ("grant_kind = 'gift'", "kind of grant"),
+        ("expires_at = starts_at", "ends before it starts"),
+        ("debits_posted = -1", "ck_ledger_accounts_sums"),
+        ("debits_pending = credits_posted + 1", "never_negative"),
+    ],
+)
+def test_an_account_that_breaks_a_law_is_refused_to_its_owner_too(
+    who: Person, change: str, refusal: str
+) -> None:
+    with pytest.raises(DBAPIError, match=refusal), owner() as connection:
+        connection.execute(
+            text(f"UPDATE ledger_accounts SET {change} WHERE id = :id"),
+            {"id": f"grant/sign-up/{who.tenant_id}"},
+        )
+
+
+def test_another_resolution_than_the_holds_own_is_refused(who: Person) -> None:
+    hold(who, 5, "a")
+    found = {"hold": f"hold/{who.tenant_id}/a/0000", "grant": f"grant/sign-up/{who.tenant_id}"}
+    for kind, amount, subject, refusal in (
+        ("settle", 6, "a", "more than the hold"),
+        ("release", 1, "a", "a release moves nothing"),
+        ("settle", 5, "b", "accounts differ"),
+    ):
+        with pytest.raises(DBAPIError, match=refusal), transaction() as session:
+            session.execute(
+                text(
+                    "INSERT INTO ledger_transfers (id, tenant_id, debit_id, credit_id, amount, "
+                    "kind, hold_id, input_hash, subject, reason, actor) VALUES ('x', :tenant, "
+                    ":grant, 'house/revenue', :amount, :kind, :hold, '', :subject, 'r', 'a')"
+                ),
+                found
+                | {
+                    "tenant": who.tenant_id,
+                    "amount": amount,
+                    "kind": kind,
+                    "subject": f"{who.tenant_id}/{subject}",
+                },
+            )
+    assert settle(who, 5, "a") == 5
+
+
 # -- races and deaths ------------------------------------------------------------------------------
 
 

@@ -214,6 +214,24 @@ PLANTED = [
         "ck_ledger_accounts_never_negative",
     ),
     (
+        "the law of a table is switched off",
+        "ALTER TABLE ledger_accounts DISABLE TRIGGER form",
+        "I8",
+        "form on ledger_accounts",
+    ),
+    (
+        "a hold that was made a post",
+        "UPDATE ledger_transfers SET kind = 'post' WHERE id = 'hold/' || :job || '/0000'",
+        "I8 every row",
+        "hold/:job/0000",
+    ),
+    (
+        "a grant of no kind",
+        "UPDATE ledger_accounts SET grant_kind = NULL WHERE id = :grant",
+        "I8 every row",
+        ":grant",
+    ),
+    (
         "amounts that are no integers",
         "ALTER TABLE voucher_redemptions ALTER amount TYPE double precision",
         "I9",

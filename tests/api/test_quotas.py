@@ -344,7 +344,7 @@ def out_of_credit(who: Person, *, price: int) -> tuple[str, jobs.Claim]:
     claimed = spent.claim()
     spent.save(claimed, 20_000)
     with transaction() as session:
-        jobs.pause_for_credit(session, claimed, needed=longer(job_id, price))
+        jobs.pause_for_credit(session, given.job(session, job_id), longer(job_id, price))
     return job_id, claimed
 
 

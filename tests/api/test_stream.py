@@ -43,7 +43,7 @@ def server(engines: object) -> Iterator[str]:
 def say(job_id: str, *texts: str) -> None:
     with transaction() as session:
         job = given.job(session, job_id)
-        write(session, job, [Notice(code="test", message=text) for text in texts])
+        write(session, job, [Notice(code="resumed", message=text) for text in texts])
 
 
 def cancel(who: Person, job_id: str) -> None:
@@ -132,7 +132,7 @@ def test_a_hole_in_the_stream_is_filled_from_the_table(server: str, who: Person)
             stream = bus.job_stream(job_id)
             with transaction() as session:
                 job = given.job(session, job_id)
-                write(session, job, [Notice(code="test", message="unheard")])
+                write(session, job, [Notice(code="resumed", message="unheard")])
                 session.info.clear()  # forget to publish
             assert client.xlen(stream) == 2
             await asyncio.to_thread(say, job_id, "heard")
@@ -159,3 +159,16 @@ def test_too_many_streams_of_a_tenant_are_refused(server: str, who: Person) -> N
 
     statuses = asyncio.run(watch())
     assert statuses == [200] * settings().sse_streams_max + [429]
+
+
+def test_an_answer_that_lets_wait_for_it_is_heard(engines: object) -> None:
+    """The driver's own patience with a silent socket ends after five seconds."""
+    stream = bus.chat_stream("turn-late")
+
+    async def listen() -> list[bus.Entry]:
+        heard = bus.read_all(stream, timeout_seconds=20)
+        asyncio.get_running_loop().call_later(6, bus.publish, stream, [late])
+        return [await anext(heard)]
+
+    late = bus.Entry(seq=1, type="delta", data=b"{}")
+    assert asyncio.run(listen()) == [late]

@@ -86,6 +86,14 @@ def test_a_row_is_shown_as_the_tokens_that_are_trained(service: Service) -> None
     missing = service.http.get(f"/files/{file_id}/preview", params={"line": 3})
     assert missing.status_code == 404
     assert missing.json()["error"]["param"] == "line"
+    # A second upload of the same bytes shares what was made of the first.
+    twin = upload(service, "two.jsonl", jsonl(row, row | {"id": 2}))
+    encoded(service, twin)
+    again = service.http.get(f"/files/{twin}/preview", params={"line": 2}).json()
+    assert again["sequences"] == shown["sequences"]
+    first = service.http.get(f"/files/{file_id}/preview").json()
+    assert [first[name] for name in ("line", "previous_line", "next_line")] == [1, None, 2]
+    assert [shown[name] for name in ("line", "previous_line", "next_line")] == [2, 1, None]
 
 
 def test_both_sides_of_a_preference_pair_are_shown_and_sft_refuses_them(service: Service) -> None:
@@ -96,6 +104,7 @@ def test_both_sides_of_a_preference_pair_are_shown_and_sft_refuses_them(service:
     assert encoded(service, file_id)["report"]["kind"] == "preference"
     shown = service.http.get(f"/files/{file_id}/preview", params={"line": 5}).json()
     assert [one["label"] for one in shown["sequences"]] == ["chosen", "rejected"]
+    assert (shown["previous_line"], shown["next_line"]) == (4, 6)
     texts = [one["text"][one["spans"][0][0] : one["spans"][0][1]] for one in shown["sequences"]]
     assert texts == ["A number.<|im_end|>", "No.<|im_end|>"]
     refused = quote(service, {"model": MODEL, "training_file": file_id})

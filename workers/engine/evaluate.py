@@ -16,7 +16,7 @@ from workers.engine.lora import LoraAdapter
 from workers.engine.model import Base
 
 _CHUNK_TOKENS = 256
-SAMPLE_TOKENS_MAX = 64
+SAMPLE_TOKENS_MAX = 32
 
 
 @dataclass(frozen=True, slots=True)

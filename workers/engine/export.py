@@ -102,11 +102,13 @@ def _method(folder: Path) -> LoraMethod:
             if config.get(variant):
                 raise BadAdapter(f"adapters with {variant} cannot be loaded")
         targets = config["target_modules"]
-        return LoraMethod(
-            rank=config["r"],
-            alpha=config["lora_alpha"],
-            dropout=config.get("lora_dropout", 0.0),
-            target_modules=targets if isinstance(targets, str) else tuple(targets),
+        return LoraMethod.model_validate(
+            {
+                "rank": config["r"],
+                "alpha": config["lora_alpha"],
+                "dropout": config.get("lora_dropout", 0.0),
+                "target_modules": targets if isinstance(targets, str) else tuple(targets),
+            }
         )
     except (OSError, AttributeError, KeyError, TypeError, json.JSONDecodeError) as error:
         raise BadAdapter(f"{CONFIG} is missing or incomplete: {error}") from error

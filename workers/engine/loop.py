@@ -1,6 +1,8 @@
 """The loop: one run on a resident base, yielding events. `train` is all of it in one screenful.
 
 To stop a run, stop pulling: between two events the base is as it was and nothing is half done.
+A checkpoint may be resumed with more epochs: the rows go on in the order in which they would have
+come, and the learning rate follows the schedule of the new total from there on.
 """
 
 # ruff: noqa: N806 - shapes are suffixes of names, as the docstring lists them
@@ -9,7 +11,7 @@ import hashlib
 import math
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -50,7 +52,10 @@ class NonFinite(ArithmeticError):
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One job for the loop: a spec, an encoded dataset, and a folder of its own to write to."""
+    """One job for the loop: a spec, an encoded dataset, and a folder of its own to write to.
+
+    `save_now` is asked after each step whether to save a checkpoint that is not due.
+    """
 
     spec: JobSpec
     data: Path
@@ -58,6 +63,7 @@ class Run:
     validation: Path | None = None
     resume: Path | None = None
     samples: tuple[tuple[Message, ...], ...] = ()
+    save_now: Callable[[], bool] = lambda: False
 
 
 def train(base: Base, run: Run) -> Iterator[EngineEvent]:
@@ -90,7 +96,7 @@ def train(base: Base, run: Run) -> Iterator[EngineEvent]:
             yield from _assess(job, adapter=None, step=0)
         if _evaluation_due(job):
             yield from _assess(job, adapter=job.adapter, step=job.step)
-        if _checkpoint_due(job):
+        if _checkpoint_due(job) or run.save_now():
             yield _save(job)
     _publish_adapter(job)
 
@@ -112,6 +118,7 @@ class _Job:
     score: Score | None = None
     pace_seconds: float = 0.0
     pace_tokens: float = 0.0
+    sampled_halves: int = 0
     notices: list[Notice] = field(default_factory=list)
 
     @property
@@ -171,8 +178,13 @@ def _resume(job: _Job, stored: checkpoint.Checkpoint) -> None:
     state = stored.state
     if (state.spec_sha256, state.data_sha256) != (_sha256(job.spec), job.data.fingerprint):
         raise RunRefused("the checkpoint belongs to another spec or another dataset")
+    if state.step > job.total_steps:
+        raise RunRefused(
+            f"the checkpoint is of step {state.step} and the spec trains only {job.total_steps}"
+        )
     job.optimizer.restore(stored.moments)
     job.step, job.trained_tokens, job.loss = state.step, state.trained_tokens, state.loss
+    job.sampled_halves = 2 * job.step // job.total_steps
     if state.eval_loss is not None and state.eval_token_accuracy is not None:
         rows = len(job.evaluation[1])
         job.score = Score(state.eval_loss, state.eval_token_accuracy, rows)
@@ -257,9 +269,20 @@ def _assess(job: _Job, *, adapter: LoraAdapter | None, step: int) -> Iterator[Ev
             token_accuracy=score.token_accuracy,
             rows=score.rows,
         )
+    if adapter is not None and not _samples_due(job):
+        return
     for messages in job.run.samples:
         text = sample(job.base, adapter, messages)
         yield Sample(step=step, prompt=messages[-1].content, text=text)
+
+
+def _samples_due(job: _Job) -> bool:
+    """Halfway and at the end: generating is slow beside training, and who watches a short job
+    should not wait for words."""
+    half = 2 * job.step // job.total_steps
+    due = half > job.sampled_halves
+    job.sampled_halves = half
+    return due
 
 
 def _checkpoint_due(job: _Job) -> bool:
@@ -305,7 +328,9 @@ def _publish_adapter(job: _Job) -> None:
 
 
 def _sha256(spec: JobSpec) -> str:
-    return hashlib.sha256(spec.model_dump_json().encode()).hexdigest()
+    """Of all that a checkpoint depends on: the number of epochs says only where the run ends."""
+    said = spec.model_dump_json(exclude={"hyperparameters": {"n_epochs"}})
+    return hashlib.sha256(said.encode()).hexdigest()
 
 
 def _list(lines: tuple[int, ...]) -> str:

@@ -1,64 +1,149 @@
-// The loss curve as it grows: training loss by step, its running mean, held-out loss by step.
-// A resumed attempt steps back to its checkpoint; what it is about to repeat is dropped.
+// Curves as they grow: plain arrays by step that grow in place, a running mean kept up point by
+// point, and the choice of points that a screen can show.
 
-const SMOOTHING = 0.8;
-
-export interface Curve {
-  readonly steps: number[];
-  readonly losses: (number | null)[];
-  readonly smoothed: (number | null)[];
-  readonly heldOut: (number | null)[];
+/** What is measured at every optimizer step. */
+export interface Point {
+  step: number;
+  loss: number;
+  learning_rate: number;
+  grad_norm: number;
+  tokens_per_second: number;
 }
 
-export function emptyCurve(): Curve {
-  return { steps: [], losses: [], smoothed: [], heldOut: [] };
-}
+export type Measure = "loss" | "learning_rate" | "grad_norm" | "tokens_per_second";
 
-export function addLoss(curve: Curve, step: number, loss: number): void {
-  const at = place(curve, step);
-  if (curve.losses[at] !== null) truncate(curve, at);
-  const here = place(curve, step);
-  // A step that arrives before points already drawn means that the run went back.
-  truncate(curve, here + 1);
-  curve.losses[here] = loss;
-  curve.smoothed[here] = runningMean(curve, here, loss);
-}
+/** A resumed attempt steps back to its checkpoint; what it is about to repeat is dropped. */
+export class Curve {
+  readonly step: number[] = [];
+  readonly loss: number[] = [];
+  readonly learning_rate: number[] = [];
+  readonly grad_norm: number[] = [];
+  readonly tokens_per_second: number[] = [];
+  readonly heldOut = { step: [] as number[], loss: [] as number[], accuracy: [] as number[] };
+  /** How often points were taken back: whoever keeps sums over them has to start anew. */
+  rewinds = 0;
 
-export function addHeldOut(curve: Curve, step: number, loss: number): void {
-  curve.heldOut[place(curve, step)] = loss;
-}
-
-/** The last value of a series, or null before there is one. */
-export function latest(series: readonly (number | null)[]): number | null {
-  for (let i = series.length - 1; i >= 0; i--) {
-    const value = series[i];
-    if (value !== null && value !== undefined) return value;
+  add(point: Point): void {
+    const last = this.step.at(-1);
+    if (last !== undefined && point.step <= last) this.rewind(point.step);
+    this.step.push(point.step);
+    this.loss.push(point.loss);
+    this.learning_rate.push(point.learning_rate);
+    this.grad_norm.push(point.grad_norm);
+    this.tokens_per_second.push(point.tokens_per_second);
   }
-  return null;
-}
 
-function runningMean(curve: Curve, at: number, loss: number): number {
-  const before = latest(curve.smoothed.slice(Math.max(0, at - 8), at));
-  if (before === null) return loss;
-  // A young curve follows its points more closely, so the mean is not held by the first one.
-  const weight = Math.min(SMOOTHING, at / (at + 3));
-  return weight * before + (1 - weight) * loss;
-}
-
-/** The index of `step`, made where it is missing; steps stay in order. */
-function place(curve: Curve, step: number): number {
-  let at = curve.steps.length;
-  while (at > 0 && (curve.steps[at - 1] ?? 0) >= step) at--;
-  if (curve.steps[at] === step) return at;
-  curve.steps.splice(at, 0, step);
-  curve.losses.splice(at, 0, null);
-  curve.smoothed.splice(at, 0, null);
-  curve.heldOut.splice(at, 0, null);
-  return at;
-}
-
-function truncate(curve: Curve, length: number): void {
-  for (const series of [curve.steps, curve.losses, curve.smoothed, curve.heldOut]) {
-    series.length = Math.min(series.length, length);
+  addHeldOut(step: number, loss: number, accuracy: number): void {
+    this.rewindHeldOut(step);
+    this.heldOut.step.push(step);
+    this.heldOut.loss.push(loss);
+    this.heldOut.accuracy.push(accuracy);
   }
+
+  /** Takes back everything from `step` on. */
+  private rewind(step: number): void {
+    const length = firstAtLeast(this.step, step);
+    this.step.length = length;
+    this.loss.length = length;
+    this.learning_rate.length = length;
+    this.grad_norm.length = length;
+    this.tokens_per_second.length = length;
+    this.rewindHeldOut(step);
+    this.rewinds += 1;
+  }
+
+  private rewindHeldOut(step: number): void {
+    const length = firstAtLeast(this.heldOut.step, step);
+    this.heldOut.step.length = length;
+    this.heldOut.loss.length = length;
+    this.heldOut.accuracy.length = length;
+  }
+}
+
+/**
+ * An exponential moving average without the pull of its start (divided by 1 − weightⁿ, as in Adam).
+ * Only new points are computed, until points were taken back.
+ */
+export class RunningMean {
+  private means: number[] = [];
+  /** weightⁿ after n points. */
+  private power = 1;
+  private rewinds = 0;
+
+  constructor(private readonly weight: number) {}
+
+  of(values: readonly number[], rewinds = 0): readonly number[] {
+    if (rewinds !== this.rewinds || values.length < this.means.length) {
+      this.means = [];
+      this.power = 1;
+      this.rewinds = rewinds;
+    }
+    const { weight, means } = this;
+    for (let n = means.length; n < values.length; n++) {
+      const sum = (means[n - 1] ?? 0) * (1 - this.power);
+      this.power *= weight;
+      means.push((weight * sum + (1 - weight) * (values[n] ?? 0)) / (1 - this.power));
+    }
+    return means;
+  }
+}
+
+/**
+ * The points of a line that `columns` pixels can show between `from` and `to`: first, lowest,
+ * highest and last of each column, so that no spike is lost. Few points are all kept, and one
+ * beyond each edge, for the line to reach it.
+ */
+export function thin(
+  xs: readonly number[],
+  ys: readonly number[],
+  from: number,
+  to: number,
+  columns: number,
+): [number[], number[]] {
+  const first = Math.max(0, firstAtLeast(xs, from) - 1);
+  const end = Math.min(xs.length, firstAtLeast(xs, to) + 1);
+  if (end - first <= 2 * columns) return [xs.slice(first, end), ys.slice(first, end)];
+  const kept: [number[], number[]] = [[], []];
+  const perUnit = columns / (to - from);
+  let at = first;
+  while (at < end) {
+    const column = Math.floor(((xs[at] ?? 0) - from) * perUnit);
+    let [low, high, last] = [at, at, at];
+    for (let n = at + 1; n < end; n++) {
+      if (Math.floor(((xs[n] ?? 0) - from) * perUnit) !== column) break;
+      if ((ys[n] ?? 0) < (ys[low] ?? 0)) low = n;
+      if ((ys[n] ?? 0) > (ys[high] ?? 0)) high = n;
+      last = n;
+    }
+    let before = -1;
+    for (const n of [at, Math.min(low, high), Math.max(low, high), last]) {
+      if (n === before) continue;
+      kept[0].push(xs[n] ?? 0);
+      kept[1].push(ys[n] ?? 0);
+      before = n;
+    }
+    at = last + 1;
+  }
+  return kept;
+}
+
+/** The index of the value nearest to `x` in a sorted list; -1 where it is empty. */
+export function nearest(xs: readonly number[], x: number): number {
+  const after = firstAtLeast(xs, x);
+  const before = after - 1;
+  if (before < 0) return xs.length === 0 ? -1 : 0;
+  if (after === xs.length) return before;
+  return x - (xs[before] ?? 0) <= (xs[after] ?? 0) - x ? before : after;
+}
+
+/** How many values of a sorted list are less than `x`: the index of the first that is not. */
+export function firstAtLeast(sorted: readonly number[], x: number): number {
+  let low = 0;
+  let high = sorted.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((sorted[middle] ?? 0) < x) low = middle + 1;
+    else high = middle;
+  }
+  return low;
 }

@@ -1,60 +1,40 @@
-// One job as a living thing: the row by REST, its events by stream.
+// One job's row, asked again while it moves and whenever its stream says that its status did.
 
-import { useCallback, useEffect, useMemo, useState, useSyncExternalStore } from "react";
-import { api, streamUrl } from "../client/api";
-import { Feed, type Heard, type Source } from "../client/feed";
-import { isTerminal, type Job } from "../client/wire";
-import { usePoll } from "./usePoll";
-import { useSession } from "./useSession";
+import { queryOptions, useQuery } from "@tanstack/react-query";
+import { useEffect } from "react";
+import type { Heard } from "../client/feed";
+import { ask, http, type Schemas } from "../client/http";
+import { queryClient, refreshMe } from "../client/session";
+import { isTerminal } from "../design/Status";
 
-const MONEY_MS = 5_000;
+export type Job = Schemas["Job"];
 
-export function useJob(id: string): {
-  job: Job | null;
-  error: Error | null;
-  heard: Heard;
-  refresh: () => Promise<void>;
-} {
-  const { unlessSignedOut, refresh: refreshMe } = useSession();
-  const [job, setJob] = useState<Job | null>(null);
-  const [error, setError] = useState<Error | null>(null);
-  const heard = useFeed(id);
+const MOVING_MS = 5_000;
 
-  const refresh = useCallback(async () => {
-    try {
-      setJob(await api.job(id));
-      setError(null);
-    } catch (caught) {
-      setError(unlessSignedOut(caught));
-    }
-  }, [id, unlessSignedOut]);
-
-  usePoll(refresh, job !== null && isTerminal(job.status) ? null : MONEY_MS);
-
-  // A moved status moves credits; a broken link may mean that the session is over.
-  const moves = heard.log.filter((record) => record.event.type === "status").length;
-  const broken = heard.link === "broken";
-  useEffect(() => {
-    if (moves === 0 && !broken) return;
-    void refresh();
-    void refreshMe();
-  }, [moves, broken, refresh, refreshMe]);
-
-  return { job, error, heard, refresh };
+export function jobQuery(id: string) {
+  return queryOptions({
+    queryKey: ["jobs", "one", id],
+    queryFn: ({ signal }) =>
+      ask(http.GET("/v1/fine_tuning/jobs/{job_id}", { params: { path: { job_id: id } }, signal })),
+    refetchInterval: ({ state }) =>
+      state.data !== undefined && isTerminal(state.data.status) ? false : MOVING_MS,
+  });
 }
 
-function useFeed(id: string): Heard {
-  const feed = useMemo(
-    () =>
-      new Feed(streamUrl(id), {
-        open: (url) => new EventSource(url) as Source,
-        now: () => Date.now(),
-      }),
-    [id],
-  );
+export function useJob(id: string, heard: Heard) {
+  // A moved status moves credits and models; a broken link may mean that the session is over.
+  const moves = heard.log.filter(({ event }) => event.type !== "eval").length;
+  const broken = heard.link === "broken";
   useEffect(() => {
-    feed.start();
-    return () => feed.stop();
-  }, [feed]);
-  return useSyncExternalStore(feed.subscribe, feed.snapshot);
+    if (moves > 0 || broken) void queryClient.invalidateQueries({ queryKey: ["jobs", "one", id] });
+    if (moves > 0) refreshMe();
+  }, [moves, broken, id]);
+  return useQuery(jobQuery(id));
+}
+
+/** After an act: what it answered is the job now, and the lists ask again. */
+export function putJob(job: Job): void {
+  queryClient.setQueryData(jobQuery(job.id).queryKey, job);
+  void queryClient.invalidateQueries({ queryKey: ["jobs", "list"] });
+  refreshMe();
 }

@@ -75,7 +75,8 @@ def test_a_run_tells_its_life_in_order(run: Any, tmp_path: Path) -> None:
     tokens = [step.trained_tokens for step in steps]
     assert tokens == sorted(tokens)
     assert [e.step for e in events if isinstance(e, Eval)] == [0, 4, 8, 12]
-    assert [e.step for e in events if isinstance(e, Sample)] == [0, 4, 8, 12]
+    # The base, the first evaluation past the half, the end.
+    assert [e.step for e in events if isinstance(e, Sample)] == [0, 8, 12]
     saved = [e for e in events if isinstance(e, Saved)]
     assert [e.step for e in saved] == [5, 10, 12]
     assert saved[-1].trained_tokens == tokens[-1]
@@ -246,6 +247,43 @@ def test_a_checkpoint_of_another_spec_is_refused(run: Any, tmp_path: Path) -> No
     run(_spec())
     with pytest.raises(RunRefused, match="another spec"):
         run(_spec(learning_rate=1e-3), resume=tmp_path / "out" / "checkpoints" / "step-12")
+
+
+@pytest.mark.parametrize("stopped_at", [1, 5, 7, 8])  # 8 is the last step of two epochs
+def test_a_run_extended_goes_on_without_repeating_or_skipping_a_row(
+    run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stopped_at: int
+) -> None:
+    seen: list[np.ndarray] = []
+
+    def watched(*positional: Any, **named: Any) -> np.ndarray:
+        seen.append(step_rows(*positional, **named))
+        return seen[-1]
+
+    monkeypatch.setattr(loop, "step_rows", watched)
+    short, longer = _spec(n_epochs=2, checkpoint_steps=1), _spec(n_epochs=3, checkpoint_steps=1)
+    before = _steps(run(short, "short"))[:stopped_at]
+    del seen[stopped_at:]
+    saved = tmp_path / "short" / "checkpoints" / f"step-{stopped_at}"
+    after = _steps(run(longer, "longer", resume=saved))
+    assert [step.step for step in before + after] == list(range(1, 13))
+    train_rows = Encoded.open(tmp_path / "data.safetensors").train_rows
+    for epoch in range(3):
+        rows = np.concatenate(seen[4 * epoch : 4 * epoch + 4])
+        assert sorted(rows) == sorted(train_rows), epoch
+    assert [step.learning_rate for step in before + after] == [
+        learning_rate(n, 8 if n < stopped_at else 12, longer.hyperparameters) for n in range(12)
+    ]
+    assert after[-1].trained_tokens == 3 * Encoded.open(tmp_path / "data.safetensors").tokens(
+        train_rows
+    )
+    with pytest.raises(RunRefused, match="trains only 8"):
+        run(short, "again", resume=tmp_path / "longer" / "checkpoints" / "step-9")
+
+
+def test_a_checkpoint_is_saved_whenever_one_is_asked_for(run: Any) -> None:
+    asked = iter([False, True, False])
+    events = run(_spec(checkpoint_steps=5), save_now=lambda: next(asked, False))
+    assert [e.step for e in events if isinstance(e, Saved)] == [2, 5, 10, 12]
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from hypothesis import given, settings
@@ -23,6 +24,7 @@ _benign = st.text(
 )
 _said = st.builds(lambda first, rest: f"{first}{rest}".strip(), st.sampled_from("abTX中7"), _benign)
 _anything = st.text(st.characters(exclude_categories=["Cs"]), max_size=25)
+_weights: st.SearchStrategy[Literal[0, 1]] = st.sampled_from([0, 1])
 _values: st.SearchStrategy[object] = st.recursive(
     st.none() | st.booleans() | st.integers(-99, 10_000) | _benign,
     lambda inner: st.lists(inner, max_size=2) | st.dictionaries(_benign, inner, max_size=2),
@@ -54,7 +56,7 @@ def _conversations(
         if uses_tools and draw(st.booleans()):
             calls = draw(st.lists(_calls(said), min_size=1, max_size=1 + (family.name != "llama3")))
             content = draw(st.just("") | said) if family.name in {"qwen2.5", "qwen3"} else ""
-            weight = draw(st.sampled_from([0, 1]))
+            weight = draw(_weights)
             messages.append(
                 Message(role="assistant", content=content, weight=weight, tool_calls=tuple(calls))
             )
@@ -62,7 +64,7 @@ def _conversations(
                 Message(role="tool", content=draw(said), tool_call_id=call.id) for call in calls
             ]
         thoughts = draw(st.just("") | said) if thinking else ""
-        weight = draw(st.sampled_from([0, 1]))
+        weight = draw(_weights)
         messages.append(
             Message(role="assistant", content=draw(said), weight=weight, reasoning=thoughts)
         )

@@ -1,0 +1,33 @@
+export const models = {
+  title: "Models",
+  tuned: "Tuned models",
+  bases: "Base models",
+  name: "Model",
+  dataset: "Dataset",
+  job: "Job",
+  size: "Size",
+  created: "Created",
+  talk: "Talk to it",
+  download: "Download",
+  downloadFiles: "Files of {{name}}",
+  downloadText:
+    "One archive in PEFT's format: it loads with plain peft on {{base}}. The link is good for {{minutes}} minutes.",
+  archive: "Download archive ({{bytes}})",
+  file: "File",
+  delete: "Delete",
+  deleteTitle: "Delete {{name}}?",
+  deleteText:
+    "Its files are removed and it can no longer be talked to or downloaded. The job, its curve and its receipt stay.",
+  deleted: "{{name}} was deleted",
+  details: "Details of {{name}}",
+  emptyTitle: "No tuned models yet",
+  emptyText:
+    "A job that ends well leaves its adapter here: to talk to, to compare and to take home.",
+  emptyAction: "New job",
+  licence: "Licence",
+  parameters: "Parameters",
+  context: "Context",
+  contextTokens: "{{n}} tokens",
+  trainPrice: "Training",
+  train: "Tune it",
+} as const;

@@ -1,0 +1,53 @@
+import type { Same } from "..";
+import type { common as en } from "../en/common";
+
+export const common: Same<typeof en> = {
+  retry: "重试",
+  showPassword: "显示或隐藏密码",
+  keep: "保留",
+  cancel: "取消",
+  save: "保存",
+  saved: "已保存",
+  copy: "复制",
+  copied: "已复制",
+  delete: "删除",
+  download: "下载",
+  more: "显示更多",
+  all: "全部",
+  loading: "加载中",
+  credits: "{{n}} 算力点",
+  request: "请求 {{id}}",
+  notAmount: "请输入算力点数量，例如 12.5。",
+  csv: "CSV",
+  unreachable: "无法连接到服务。请检查网络；本页面会自动重试。",
+  unexplained: "服务返回了 {{status}}，但没有说明原因。请稍后重试。",
+  broken: "页面出错了。请重新加载；如果再次发生，请把您的操作告诉管理员。",
+  lost: {
+    title: "此地址没有页面",
+    text: "它可能已被删除，或者链接在复制时被截断。",
+    next: "前往任务列表",
+  },
+  code: {
+    button: "代码",
+    open: "以代码形式查看",
+    title: "用代码完成同样的操作",
+    key: "请把 TUNERY_API_KEY 设为您的密钥；密钥可在“设置”中创建。",
+  },
+  live: {
+    connecting: "连接中",
+    live: "实时 · {{ago}}前",
+    broken: "连接中断，正在恢复 · 最后更新于 {{ago}}前",
+    brokenUnheard: "连接中断，正在恢复",
+    ended: "已结束",
+  },
+  time: {
+    seconds: "{{n}} 秒",
+    minutes: "{{n}} 分钟",
+    hours: "{{h}} 小时 {{min}} 分钟",
+    wholeHours: "{{h}} 小时",
+    days: "{{d}} 天 {{h}} 小时",
+    wholeDays: "{{d}} 天",
+    now: "刚刚",
+    ago: "{{duration}}前",
+  },
+};

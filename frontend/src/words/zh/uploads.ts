@@ -1,0 +1,60 @@
+import type { Same } from "..";
+import type { uploads as en } from "../en/uploads";
+
+export const uploads: Same<typeof en> = {
+  title: "上传",
+  choose: "选择要添加为数据集的文件",
+  summary_one: "已完成 {{done}} / {{count}}",
+  summary_other: "已完成 {{done}} / {{count}}",
+  fold: "收起上传列表",
+  unfold: "展开上传列表",
+  clear: "清空列表",
+  drop: {
+    title: "松开即可添加为数据集",
+    text: "支持 JSONL、JSON、CSV、TSV、Parquet 和 XLSX。大文件中断后可以继续上传。",
+  },
+  amount: "{{sent}} / {{size}}",
+  speed: "{{n}}/秒",
+  left: "剩余 {{duration}}",
+  progress: "{{name}}：上传进度",
+  state: {
+    queued: "排队中",
+    uploading: "正在上传",
+    waiting: "等待中",
+    paused: "已暂停",
+    checking: "正在校验",
+    absent: "已中断",
+    done: "已完成",
+    failed: "失败",
+    cancelled: "已取消",
+  },
+  waiting: {
+    network: "网络已断开，恢复后自动继续；{{n}} 秒后重试。",
+    service: "服务繁忙，稍后自动继续；{{n}} 秒后重试。",
+    now: "正在重试。",
+  },
+  checking: "文件已全部发送，服务正在合并。",
+  absent: "页面在上传完成前关闭了。请选择同一个文件继续上传。",
+  mismatch: "{{other}} 不是同一个文件。请选择原来的 {{name}}：{{size}}，最后修改于 {{changed}}。",
+  unusable: {
+    empty: "文件是空的。请选择至少包含一行数据的文件。",
+    folder: "这是一个文件夹。请改为拖入其中的文件。",
+    unreadable: "文件已无法读取，可能被移动或修改。请重新选择。",
+    cancelled: "该上传已在别处取消。重试将重新开始上传。",
+    deleted: "上传已完成，但对应的数据集随后被删除。",
+  },
+  act: {
+    pause: "暂停 {{name}}",
+    resume: "继续上传 {{name}}",
+    cancel: "取消 {{name}}",
+    dismiss: "从列表中移除 {{name}}",
+    retry: "重试",
+    open: "打开数据集",
+    choose: "选择文件",
+    chooseNamed: "重新选择 {{name}}",
+  },
+  said: {
+    done: "{{name}} 已上传完成。",
+    failed: "{{name}} 上传失败。",
+  },
+};
