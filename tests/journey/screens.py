@@ -167,7 +167,8 @@ def listen(context: BrowserContext) -> list[str]:
 def settle(page: Page) -> None:
     """Wait until a page shows what it is going to show."""
     page.wait_for_selector("h1, h2", timeout=20_000)
-    page.wait_for_function("!document.querySelector('[aria-busy=true]')", timeout=20_000)
+    # Not by wait_for_function: the portal's security policy lets nobody evaluate a string.
+    page.wait_for_selector("[aria-busy=true]", state="detached", timeout=20_000)
     page.wait_for_timeout(250)
 
 
