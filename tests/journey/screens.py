@@ -54,6 +54,11 @@ class Known:
     job: str
     model: str
 
+    @property
+    def base(self) -> str:
+        """The second part of a tuned model's name."""
+        return "".join(self.model.split(":")[1:2])
+
     def screens(self) -> dict[str, str]:
         return {
             "datasets": "/datasets",
@@ -66,7 +71,7 @@ class Known:
             "job": f"/jobs/{self.job}",
             "receipt": f"/jobs/{self.job}/receipt",
             "models": "/models",
-            "playground": f"/playground?models={self.model}",
+            "playground": f"/playground?models={self.base},{self.model}",
             "credits": "/credits",
             "statement": "/credits?tab=statement",
             "usage": "/credits?tab=usage",
@@ -223,7 +228,7 @@ def main(url: str, email: str, password: str, folder: str = "docs/screens") -> N
                             settle(page)
                             # Small enough to keep: a picture is to be looked at, not measured.
                             file = out / f"{name}-{theme}-{language}.jpg"
-                            page.screenshot(path=file, type="jpeg", quality=70)
+                            page.screenshot(path=file, type="jpeg", quality=50)
         browser.close()
 
 
