@@ -10,7 +10,6 @@ import {
 } from "@tanstack/react-router";
 import { meQuery, queryClient } from "../client/session";
 import { Broken, Lost } from "./Broken";
-import { Shell } from "./Shell";
 
 const root = createRootRoute({ notFoundComponent: Lost, errorComponent: Broken });
 
@@ -65,7 +64,7 @@ const join = createRoute({
 const inside = createRoute({
   getParentRoute: () => root,
   id: "inside",
-  component: Shell,
+  component: lazyRouteComponent(() => import("./Shell"), "Shell"),
   beforeLoad: async ({ location }) => {
     if ((await queryClient.ensureQueryData(meQuery)) !== null) return;
     const next = location.href === "/" ? {} : { next: location.href };

@@ -39,7 +39,7 @@ export function useFeed(id: string): { heard: Heard; loaded: boolean } {
 }
 
 /** More points than a screen has columns, so that there is something to zoom into. */
-const POINTS = 20_000;
+const POINTS = 4_000;
 
 async function history(id: string, signal: AbortSignal): Promise<History> {
   const params = { path: { job_id: id }, query: { points: POINTS } };
