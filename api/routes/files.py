@@ -7,13 +7,12 @@ from typing import Annotated, Literal, cast
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import ClientDisconnect
 
 from api import datasets, quotas, storage
 from api.db import transaction
 from api.errors import BadRequest, TooLarge
 from api.routes.door import InTenant, Who, listed, unix
-from api.routes.multipart import Form
+from api.routes.multipart import Form, receive
 from api.routes.shapes import files as shapes
 from api.settings import settings
 from api.tables import Dataset, own
@@ -21,9 +20,6 @@ from api.tables import Dataset, own
 router = APIRouter(prefix="/files", tags=["files"])
 
 PURPOSES = ("fine-tune", "assistants", "batch", "vision", "user_data", "evals")
-FLUSH_BYTES = 1 << 20
-FORM_BYTES = 1 << 20
-"""What a form may weigh beside its file."""
 
 
 @router.post(
@@ -53,7 +49,8 @@ async def upload_file(request: Request, actor: Who) -> shapes.File:
     sink = storage.Upload(key)
     form = Form(request.headers.get("content-type", ""))
     try:
-        await _receive(request, form, sink)
+        most = settings().upload_bytes_max
+        await receive(request, form, sink, bytes_max=most, refusal=_too_large())
         purpose = _checked(form, sink)
         await run_in_threadpool(sink.complete)
     except BaseException:
@@ -129,37 +126,12 @@ def delete_file(file_id: str, actor: Who, session: InTenant) -> shapes.DeletedFi
     return {"id": file_id, "object": "file", "deleted": True}
 
 
-async def _receive(request: Request, form: Form, sink: storage.Upload) -> None:
-    """Read the whole body, a part of it at a time in memory. Raises TooLarge, BadRequest."""
-    total = 0
-    too_large = False
-    try:
-        async for chunk in request.stream():
-            total += len(chunk)
-            # What is over the limit is still read, and thrown away: a client that is cut off while
-            # it sends sees a broken pipe instead of the reason.
-            too_large = too_large or total > settings().upload_bytes_max + FORM_BYTES
-            if too_large:
-                continue
-            form.feed(chunk)
-            if form.pending >= FLUSH_BYTES:
-                await run_in_threadpool(sink.write, form.take())
-                too_large = sink.size > settings().upload_bytes_max
-    except ClientDisconnect as error:
-        raise BadRequest("The upload was cut off. Send it again.", code="upload_cut_off") from error
-    if form.pending and not too_large:
-        await run_in_threadpool(sink.write, form.take())
-    if too_large or sink.size > settings().upload_bytes_max:
-        raise TooLarge(
-            f"A file has at most {settings().upload_bytes_max:,} bytes (upload_bytes_max). "
-            "Split it into several.",
-            param="file",
-        )
-    if not form.complete:
-        raise BadRequest(
-            "The upload was cut off: the form's closing boundary never came. Send it again.",
-            code="upload_cut_off",
-        )
+def _too_large() -> TooLarge:
+    return TooLarge(
+        f"A file has at most {settings().upload_bytes_max:,} bytes (upload_bytes_max). "
+        "Split it into several.",
+        param="file",
+    )
 
 
 def _checked(form: Form, sink: storage.Upload) -> str:

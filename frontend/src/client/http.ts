@@ -45,3 +45,10 @@ export function refusal(response: Response, body: unknown): Refused {
     response.headers.get("x-request-id"),
   );
 }
+
+/** 128 random bits. `crypto.randomUUID` is for secure pages only; this is for all. */
+export function newKey(): string {
+  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) =>
+    byte.toString(16).padStart(2, "0"),
+  ).join("");
+}

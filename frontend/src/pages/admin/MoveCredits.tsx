@@ -5,12 +5,13 @@ import { useDisclosure } from "@mantine/hooks";
 import { notifications } from "@mantine/notifications";
 import { useState } from "react";
 import { useTranslation } from "react-i18next";
+import { newKey } from "../../client/http";
 import { refreshMe } from "../../client/session";
 import { Confirm } from "../../design/Confirm";
 import { credits } from "../../design/numbers";
 import { refreshAdmin, type TenantDetail } from "./data";
 import { MoveForm } from "./MoveForm";
-import { type Move, type MoveKind, newKey, send } from "./moves";
+import { type Move, type MoveKind, send } from "./moves";
 
 const KINDS = ["grant", "refund", "correction"] as const satisfies readonly MoveKind[];
 

@@ -25,10 +25,3 @@ export function send(tenantId: string, move: Move, key: string): Promise<Schemas
     }
   }
 }
-
-/** 128 random bits. `crypto.randomUUID` is for secure pages only; this is for all. */
-export function newKey(): string {
-  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) =>
-    byte.toString(16).padStart(2, "0"),
-  ).join("");
-}

@@ -6,14 +6,13 @@ import { useNavigate } from "@tanstack/react-router";
 import { Check, LoaderCircle } from "lucide-react";
 import { type ReactNode, useState } from "react";
 import { useTranslation } from "react-i18next";
-import { ask, http, Refused, type Schemas } from "../../client/http";
+import { ask, http, newKey, Refused, type Schemas } from "../../client/http";
 import { refreshMe } from "../../client/session";
 import { AnchorLink, ButtonLink } from "../../design/links";
 import { Refusal } from "../../design/Notes";
 import { credits, duration, whole } from "../../design/numbers";
 import { Page } from "../../design/Page";
 import { isTerminal, StatusMark } from "../../design/Status";
-import { newKey } from "../admin/moves";
 import { useFiles, useModels } from "../datasets/data";
 import {
   addExample,

@@ -3,9 +3,8 @@
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { useNavigate } from "@tanstack/react-router";
 import { useRef } from "react";
-import { ask, http, Refused, type Schemas } from "../../client/http";
+import { ask, http, newKey, Refused, type Schemas } from "../../client/http";
 import { refreshMe } from "../../client/session";
-import { newKey } from "../admin/moves";
 import type { Body } from "./draft";
 
 interface Sent {
