@@ -1,10 +1,11 @@
 // Money as typed and shown, voucher codes in any writing, the statement's signs, the chart's days.
 
 import { describe, expect, it } from "vitest";
+import { newKey } from "../src/client/http";
 import { microCredits, typedCredits } from "../src/design/numbers";
 import { campaignState, codesCsv, domains, invariantNumber } from "../src/pages/admin/campaigns";
 import { changedLimits, typedLimits } from "../src/pages/admin/limits";
-import { newKey } from "../src/pages/admin/moves";
+
 import { period, saysMore, signed, subjectOf } from "../src/pages/credits/statement";
 import { everyDay, firstDay, roundTop, type Usage } from "../src/pages/credits/usage";
 import { readVoucher } from "../src/pages/credits/voucher";
